@@ -1,0 +1,42 @@
+// RFC 7512 URIs for tokens, by p11-kit's parser, and where their PINs come from.
+#pragma once
+
+#include "pkcs11/cryptoki.hpp"
+#include "pkcs11/secret.hpp"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace stek::pkcs11 {
+
+/// A parsed "pkcs11:" URI. `token`, `serial`, `manufacturer`, `model`, `slot-id` choose the token;
+/// `module-path` the module; `pin-source` the PIN. `pin-value` is refused: a PIN does not belong in a
+/// configuration file.
+class TokenUri {
+  public:
+    /// Throws UriError that quotes the URI (which holds no secret, pin-value being refused without quoting
+    /// its value).
+    static TokenUri parse(const std::string& text);
+
+    [[nodiscard]] const std::string& text() const noexcept { return text_; }
+    [[nodiscard]] const std::optional<std::string>& module_path() const noexcept { return module_path_; }
+    [[nodiscard]] const std::optional<std::string>& pin_source() const noexcept { return pin_source_; }
+    [[nodiscard]] const std::optional<std::string>& token_label() const noexcept { return label_; }
+    /// True if the slot and its token are the ones meant; an empty URI ("pkcs11:") matches all.
+    [[nodiscard]] bool matches(CK_SLOT_ID slot, const CK_TOKEN_INFO& info) const;
+
+  private:
+    std::string text_;
+    std::optional<std::string> module_path_, pin_source_, label_, serial_, manufacturer_, model_;
+    std::optional<CK_SLOT_ID> slot_;
+};
+
+/// Reads a PIN: `file:/path` (first line; refused if others can read it: mode & 0007 must be 0),
+/// `credential:NAME` (a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5)), `prompt:` (asks on
+/// /dev/tty, echo off). No source and a token that wants none: no PIN. Throws UriError naming the source and
+/// what is wrong, never the PIN.
+Secret read_pin(const std::string& source);
+
+}  // namespace stek::pkcs11

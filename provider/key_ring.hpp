@@ -1,0 +1,78 @@
+// The key ring: what stekd gives to TLS servers, one record per live STEK. The byte table is in key_ring.cpp.
+#pragma once
+
+#include "pkcs11/secret.hpp"
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace stek {
+
+using KeyName = std::array<std::uint8_t, 16>;
+using PairId = std::array<std::uint8_t, 16>;  ///< CKA_ID of an RSA pair in the ticket token
+
+inline constexpr std::size_t admission_key_size = 32;
+inline constexpr std::size_t max_ring_records = 256;
+inline constexpr std::size_t max_ring_file = std::size_t{1} << 20;  ///< bytes; a larger file is not read
+
+/// The hash of RSA-OAEP that a STEK was wrapped with (MGF1 with the same hash).
+enum class OaepHash : std::uint8_t { sha1 = 1, sha256 = 2 };
+
+/// One STEK, for this location and (epoch, revision). Times are Unix seconds; the wall clock only selects.
+struct RingRecord {
+    std::uint64_t epoch = 0;
+    std::uint32_t revision = 0;
+    std::int64_t not_before = 0;  ///< seals from here
+    std::int64_t seal_until = 0;  ///< seals before this
+    std::int64_t open_until = 0;  ///< opens before this
+    std::uint64_t destroy_at =
+        0;  ///< seconds of CLOCK_BOOTTIME at which stekd destroys it, whatever the wall clock says
+    KeyName name{};
+    SecretArray<admission_key_size> admission_key;
+    PairId pair{};
+    OaepHash oaep = OaepHash::sha1;
+    std::vector<std::uint8_t> wrapped_key;  ///< the STEK under that pair's public key; 384 bytes for RSA-3072
+};
+
+/// A whole ring; immutable once it is shared. Records are ordered by (epoch, revision), each pair of them
+/// once.
+struct KeyRing {
+    std::string location;      ///< 1 to 64 bytes of [A-Za-z0-9._-]
+    std::string token_serial;  ///< of the ticket token, up to 16 bytes
+    std::uint64_t generation = 0;
+    std::int64_t written_at = 0;  ///< Unix seconds
+    std::uint64_t period = 3600;  ///< seconds per epoch
+    std::vector<std::unique_ptr<RingRecord>> records;
+};
+
+/// Why a ring file was not taken; what() is fit for a log.
+class RingError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// The file's bytes, in `version` (only 1 exists yet). Throws std::invalid_argument for a ring that
+/// decode_ring() would refuse.
+Secret encode_ring(const KeyRing& ring, unsigned version = 1);
+/// Throws RingError: too short or long, magic, version, checksum, or a field out of range. Never reads past
+/// `file`.
+std::shared_ptr<const KeyRing> decode_ring(Bytes file);
+/// Writes beside `path` and renames over it, mode 0640 then the readers' ACL as `set_access` does it (called
+/// with the open file before the rename). Throws std::system_error; the old file is then still there.
+void replace_ring_file(const std::string& path, Bytes file, const std::function<void(int fd)>& set_access);
+
+// --- choosing keys: pure functions of ring and time ---
+
+/// The largest (epoch, revision) whose not_before <= now < seal_until; if there is none, the newest begun one
+/// for at most `stale_epochs` periods past its seal_until and never past its open_until; else null.
+const RingRecord* sealing_record(const KeyRing& ring, std::int64_t now, unsigned stale_epochs) noexcept;
+/// The record of that name if now < open_until, else null.
+const RingRecord* opening_record(const KeyRing& ring, const KeyName& name, std::int64_t now) noexcept;
+
+}  // namespace stek

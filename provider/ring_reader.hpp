@@ -1,0 +1,44 @@
+// A server process's view of the ring file: looked at once a second, parsed when it changed, kept as
+// snapshots.
+#pragma once
+
+#include "provider/key_ring.hpp"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace stek {
+
+enum class RingState {
+    absent,
+    good,
+    corrupt
+};  ///< corrupt: the last good snapshot stays, within its windows
+
+/// Follows one ring file. Thread-safe: in the steady state current() is one atomic load and a compare per
+/// thread, no lock; one thread a second makes one stat() and, on a change (inode, size, mtime in
+/// nanoseconds), reads the file. An absent file empties the view at once; one that cannot be read or parsed
+/// leaves the last good one.
+class RingReader {
+  public:
+    struct View {
+        std::shared_ptr<const KeyRing> ring;  ///< null: no ring (absent, or never a good one)
+        RingState state = RingState::absent;
+        std::string reason;          ///< for a log; empty when good
+        std::uint64_t sequence = 0;  ///< changes whenever anything above does
+    };
+    /// `location`: the only one accepted; empty accepts any (then stays with the first seen).
+    RingReader(std::string path, std::string location);
+    /// The view as of `monotonic_seconds` (CLOCK_MONOTONIC_COARSE). The pointer is the calling thread's own
+    /// copy of a shared immutable view. Never throws.
+    std::shared_ptr<const View> current(std::uint64_t monotonic_seconds) noexcept;
+    ~RingReader();
+
+  private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace stek

@@ -1,0 +1,34 @@
+// The key schedule: from the location's chain key and the hourly key to a STEK, inside the vault token.
+#pragma once
+
+#include "pkcs11/session.hpp"
+#include "provider/key_ring.hpp"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace stek {
+
+inline constexpr std::size_t hourly_key_size = 32;
+
+/// D(k, label): C_DeriveKey with CKM_AES_CBC_ENCRYPT_DATA, IV zero, over SHA-256("stekd v1 " + label). The
+/// child is a session object fit for further derivation only (AES-256, sensitive, not extractable).
+pkcs11::ScopedObject derive_step(pkcs11::Session& session, CK_OBJECT_HANDLE key, std::string_view label);
+
+/// A STEK as the ring record carries it.
+struct WrappedStek {
+    KeyName name;
+    SecretArray<admission_key_size> admission_key;
+    OaepHash oaep;
+    std::vector<std::uint8_t> wrapped_key;
+};
+
+/// chain key --"mix" r--> M --H--> S; S --"seal"--> K, "name", "admission". K leaves the token only wrapped
+/// to `spki` (DER SubjectPublicKeyInfo, RSA). Everything on the way is a session object that is gone on
+/// return. `hourly_key` is 32 bytes. Throws pkcs11::Error, std::invalid_argument.
+void derive_stek(pkcs11::Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
+                 Bytes spki, WrappedStek& out);
+
+}  // namespace stek

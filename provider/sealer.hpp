@@ -1,0 +1,38 @@
+// Who seals and opens: the seam between the cipher and whatever holds the STEK.
+#pragma once
+
+#include "provider/key_ring.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace stek {
+
+inline constexpr std::size_t gcm_iv_size = 12;
+inline constexpr std::size_t gcm_tag_size = 16;
+
+enum class SealStatus {
+    ok,
+    bad_tag,    ///< opening only: the key is fine, the ciphertext is not
+    no_key,     ///< no such key, or its pair is gone (revoked)
+    token_down  ///< the token cannot be used now; retried later with back-off
+};
+
+/// AES-256-GCM under a named STEK. Implementations are thread-safe and never throw. The token's session is
+/// one; a broker process will be another.
+class Sealer {
+  public:
+    virtual ~Sealer() = default;
+    /// Makes the key usable (one RSA operation the first time); cheap afterwards. The ticket callback asks
+    /// this before it promises anything to libssl.
+    virtual SealStatus prepare(const std::shared_ptr<const KeyRing>& ring,
+                               const RingRecord& record) noexcept = 0;
+    /// out: plaintext.size() + 16 bytes, ciphertext then tag. On failure out is wiped.
+    virtual SealStatus seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
+                            std::uint8_t* out) noexcept = 0;
+    /// in: ciphertext then tag, at least 16 bytes. out: in.size() - 16 bytes, wiped unless ok.
+    virtual SealStatus open(const KeyName& key, Bytes iv, Bytes aad, Bytes in,
+                            std::uint8_t* out) noexcept = 0;
+};
+
+}  // namespace stek
