@@ -13,16 +13,30 @@ namespace stek {
 template <int Id, class Family>
 struct DispatchType;
 
+/// STEK_DISPATCH_TYPE(Kdf, OSSL_FUNC_KDF_DERIVE, OSSL_FUNC_kdf_derive_fn): the type as <core_dispatch.h> has
+/// it. In namespace stek; `Family` is any (incomplete) class.
+#define STEK_DISPATCH_TYPE(Family, Id, Type) \
+    template <>                              \
+    struct DispatchType<Id, Family> {        \
+        using type = Type;                   \
+    }
+
 /// dispatch<OSSL_FUNC_CIPHER_UPDATE, Cipher, update>(): one row. `Family` tells cipher and kdf ids with the
-/// same number apart.
+/// same number apart. Not constexpr, for OSSL_DISPATCH erases the type by a
+/// reinterpret_cast: a table is filled when the module is loaded, before OSSL_provider_init().
 template <int Id, class Family, auto Function>
-constexpr OSSL_DISPATCH dispatch() noexcept {
+OSSL_DISPATCH dispatch() noexcept {
     using Wanted = typename DispatchType<Id, Family>::type;
     using Given = std::remove_pointer_t<decltype(Function)>;
-    static_assert(std::is_nothrow_convertible_v<Given*, Wanted*>, "wrong signature for this dispatch id");
-    static_assert([]<class R, class... A>(R (*)(A...) noexcept) { return true; }(Function),
-                  "a callback must be noexcept");
+    static_assert(std::is_function_v<Given>, "not a function");
+    static_assert(std::is_convertible_v<Given*, Wanted*>, "wrong signature for this dispatch id");
+    static_assert(
+        requires { []<class R, class... A>(R (*)(A...) noexcept) {}(Function); },
+        "a callback must be noexcept");
     return {Id, reinterpret_cast<void (*)(void)>(Function)};
 }
+
+/// What ends each table.
+inline constexpr OSSL_DISPATCH dispatch_end{0, nullptr};
 
 }  // namespace stek
