@@ -31,7 +31,7 @@ signature() {
 running() {
     local pid
     pid=$(cat "$state/$1.pid" 2>/dev/null) && [ -n "$pid" ] &&
-        tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "$(signature "$1")"
+        { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$(signature "$1")"; } 2>/dev/null
 }
 
 stop_one() {
@@ -159,7 +159,7 @@ start_nginx() {
     heading "A stock nginx, two workers, OPENSSL_CONF=$dir/openssl.cnf"
     OPENSSL_CONF=$dir/openssl.cnf nginx -p "$state" -c "$state/nginx.conf" 9<&-
     until running nginx; do sleep 0.05; done
-    nginx -v
+    nginx -v 2>&1
 }
 
 # --- what stekd says ---
