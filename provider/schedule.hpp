@@ -5,6 +5,7 @@
 #include "provider/key_ring.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,13 @@ inline constexpr std::size_t hourly_key_size = 32;
 /// child is a session object fit for further derivation only (AES-256, sensitive, not extractable).
 pkcs11::ScopedObject derive_step(pkcs11::Session& session, CK_OBJECT_HANDLE key, std::string_view label);
 
+/// derive_step(), the child made by `child` (a whole template for C_DeriveKey, session object).
+pkcs11::ScopedObject derive_step_as(pkcs11::Session& session, CK_OBJECT_HANDLE key, std::string_view label,
+                                    pkcs11::Attributes& child);
+
+/// The template of a key that only derives: every chain key, M and S. The caller adds CKA_TOKEN, CKA_ID...
+pkcs11::Attributes deriving_key_template();
+
 /// A STEK as the ring record carries it.
 struct WrappedStek {
     KeyName name;
@@ -26,9 +34,10 @@ struct WrappedStek {
 };
 
 /// chain key --"mix" r--> M --H--> S; S --"seal"--> K, "name", "admission". K leaves the token only wrapped
-/// to `spki` (DER SubjectPublicKeyInfo, RSA). Everything on the way is a session object that is gone on
-/// return. `hourly_key` is 32 bytes. Throws pkcs11::Error, std::invalid_argument.
+/// to `spki` (DER SubjectPublicKeyInfo, RSA) by OAEP with `oaep`, which the ticket token must be able to
+/// unwrap; by default the best hash that the vault has. Everything on the way is a session object that is
+/// gone on return. `hourly_key` is 32 bytes. Throws pkcs11::Error, std::invalid_argument.
 void derive_stek(pkcs11::Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
-                 Bytes spki, WrappedStek& out);
+                 Bytes spki, WrappedStek& out, std::optional<OaepHash> oaep = {});
 
 }  // namespace stek

@@ -5,6 +5,7 @@
 #include "pkcs11/session.hpp"
 #include "provider/key_ring.hpp"
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,12 +28,18 @@ struct TicketPair {
 TicketPair make_ticket_pair(pkcs11::Session& session, bool is_private);
 /// Destroys both halves; absent is fine. Returns whether anything was there.
 bool destroy_ticket_pair(pkcs11::Session& session, const PairId& id);
-/// The ids of all pairs (private halves) in the token.
+/// The ids of all pairs in the token, also of those that lack a half (a kill while one was made), so that
+/// each can be destroyed. In rising order, each once.
 std::vector<PairId> list_ticket_pairs(pkcs11::Session& session);
 /// The private half's handle, or CK_INVALID_HANDLE.
 CK_OBJECT_HANDLE find_ticket_pair(pkcs11::Session& session, const PairId& id);
-/// The OAEP hash that this token will unwrap with: SHA-256 where offered and working, else SHA-1 (SoftHSM).
-OaepHash ticket_oaep_hash(pkcs11::Token& token);
+/// The best OAEP hash that this token works with: SHA-256, else SHA-1 (SoftHSM). Tried with a public key in a
+/// session of its own, so no login is needed.
+OaepHash ticket_oaep_hash(const std::shared_ptr<pkcs11::Token>& token);
+
+/// The template of every unwrapped STEK, which is also the pair's CKA_UNWRAP_TEMPLATE: the token compares the
+/// two, and wants each attribute of the second in the first.
+pkcs11::Attributes unwrapped_stek_template();
 
 /// Unwraps the record's STEK to a session object of `session` (AES-GCM only, non-extractable). One RSA
 /// operation. Throws pkcs11::Error; TokenError if the pair is not in the token (revoked).
@@ -47,6 +54,8 @@ struct ProbeResult {
     std::string answer;  ///< "CKR_TEMPLATE_INCONSISTENT"
 };
 std::vector<ProbeResult> probe_enforcement(pkcs11::Session& read_write, bool is_private);
+/// The attempts on a pair that is there; the pair itself stays. Throws TokenError if it cannot even unwrap.
+std::vector<ProbeResult> probe_pair(pkcs11::Session& read_write, const TicketPair& pair);
 [[nodiscard]] bool enforced(const std::vector<ProbeResult>& results) noexcept;
 
 }  // namespace stek

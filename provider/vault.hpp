@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <vector>
 
 namespace stek {
 
@@ -21,27 +22,50 @@ struct ChainPosition {
 /// What a vault token must offer.
 std::span<const pkcs11::NeededMechanism> vault_mechanisms() noexcept;
 
+/// A chain key to derive from: the token object, which stays, or a session object, which goes with this.
+class ChainKey {
+  public:
+    explicit ChainKey(CK_OBJECT_HANDLE token_object) noexcept : token_object_(token_object) {}
+    explicit ChainKey(pkcs11::ScopedObject session_object) noexcept : owned_(std::move(session_object)) {}
+    [[nodiscard]] CK_OBJECT_HANDLE get() const noexcept { return owned_ ? owned_->get() : token_object_; }
+
+  private:
+    CK_OBJECT_HANDLE token_object_ = CK_INVALID_HANDLE;
+    std::optional<pkcs11::ScopedObject> owned_;
+};
+
 /// The chain key in a logged-in read-write (for make and advance) session. One thread at a time.
 class Chain {
   public:
     explicit Chain(pkcs11::Session& session) : session_(&session) {}
-    /// The newest whole chain key: the largest index. Nothing if the vault has none.
+    /// The newest whole chain key: the largest index. Nothing if the vault has none. Passes over what is not
+    /// exactly a chain key (half-written, another program's).
     std::optional<ChainPosition> position();
     /// Makes C in the token, for `epoch`, at index `index`. Throws if one is there.
     void make(ChainPosition at);
     /// The chain key for `epoch`, which must not be before the chain's: the token object itself, or a session
     /// object derived `epoch - position.epoch` steps ahead (at most max_steps_ahead). Throws
     /// std::out_of_range, pkcs11::TokenError (no chain).
-    pkcs11::ScopedObject at_epoch(std::uint64_t epoch);
-    /// C --"chain"--> C' `steps` times; C' becomes a token object at index + steps, for `epoch`, then every
-    /// older chain key is destroyed. Killed between the two, the next destroy_older() ends the work. The
-    /// epoch may be any (standalone); never goes back in index.
+    ChainKey at_epoch(std::uint64_t epoch);
+    /// C --"chain"--> C' `steps` times (1 to max_advance); C' becomes a token object at index + steps, for
+    /// `epoch`, then every older chain key is destroyed. Killed between the two, the next destroy_older()
+    /// ends the work. The epoch may be any (standalone); never goes back in index. Throws std::out_of_range.
     void advance(std::uint64_t steps, std::uint64_t epoch);
     /// Destroys chain keys below the newest index. Returns how many.
     unsigned destroy_older();
     static constexpr std::uint64_t max_steps_ahead = 4096;
+    static constexpr std::uint64_t max_advance = std::uint64_t{1} << 20;  ///< hours of 119 years
 
   private:
+    struct Found {
+        ChainPosition at;
+        CK_OBJECT_HANDLE key;
+    };
+    std::vector<Found> find();  ///< in rising order of position
+    Found newest();             ///< throws TokenError if there is none
+    /// The key `steps` ahead as a session object, fit to be copied into the token at `at`.
+    pkcs11::ScopedObject ahead(CK_OBJECT_HANDLE from, std::uint64_t steps, ChainPosition at);
+    void keep(const pkcs11::ScopedObject& key);
     pkcs11::Session* session_;
 };
 
