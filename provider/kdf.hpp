@@ -27,7 +27,8 @@ VaultAccess& vault_of(void* provctx) noexcept;
 
 /// EVP_KDF "STEK-KDF".
 /// Settable: "epoch" (uint64), "revision" (uint32, default 0), "hourly-key" (32 octets), "wrap-key" (DER
-///   SubjectPublicKeyInfo, RSA).
+///   SubjectPublicKeyInfo, RSA), "oaep-hash" (UTF-8, "SHA1" or "SHA256": what the ticket token unwraps with;
+///   by default the best that the vault has).
 /// EVP_KDF_derive() outputs the key name, so the length is 16: nothing secret leaves by the output buffer,
 ///   which `openssl kdf` prints. The epoch may not be before that of the vault's chain key.
 /// Gettable after it: "key-name" (16 octets), "admission-key" (32 octets, secret), "wrapped-key" (octets),
