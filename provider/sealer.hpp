@@ -23,16 +23,23 @@ enum class SealStatus {
 class Sealer {
   public:
     virtual ~Sealer() = default;
-    /// Makes the key usable (one RSA operation the first time); cheap afterwards. The ticket callback asks
-    /// this before it promises anything to libssl.
+    /// Makes the record's key usable (one RSA operation the first time); cheap afterwards. The ticket
+    /// callback asks this before it promises anything to libssl. Keys whose records have left `ring` are
+    /// given up.
     virtual SealStatus prepare(const std::shared_ptr<const KeyRing>& ring,
                                const RingRecord& record) noexcept = 0;
-    /// out: plaintext.size() + 16 bytes, ciphertext then tag. On failure out is wiped.
+    /// Gives up every key: the ring is gone.
+    virtual void forget_all() noexcept = 0;
+    /// out: plaintext.size() + 16 bytes, ciphertext then tag. Wiped unless ok.
     virtual SealStatus seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
                             std::uint8_t* out) noexcept = 0;
-    /// in: ciphertext then tag, at least 16 bytes. out: in.size() - 16 bytes, wiped unless ok.
+    /// in: ciphertext then tag, at least 16 bytes. out: in.size() bytes of room (Cryptoki may ask for the
+    /// tag's room too); the plaintext is the first in.size() - 16. Wiped unless ok.
     virtual SealStatus open(const KeyName& key, Bytes iv, Bytes aad, Bytes in,
                             std::uint8_t* out) noexcept = 0;
+    /// Takes one of the tickets that this process may still seal under the key: false once its share is used
+    /// up.
+    virtual bool take_share(const KeyName& key) noexcept = 0;
 };
 
 }  // namespace stek

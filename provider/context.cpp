@@ -1,0 +1,128 @@
+#include "provider/context.hpp"
+
+#include "provider/journal.hpp"
+#include "provider/timing.hpp"
+#include "provider/token_sealer.hpp"
+
+#include <unistd.h>
+
+namespace stek {
+
+namespace {
+
+SealerEvents events_of(Process& process) {
+    return {
+        .key_taken =
+            [](const RingRecord& record) {
+                journal::send(journal::Level::info,
+                              "took the ticket key of epoch " + std::to_string(record.epoch) + " revision " +
+                                  std::to_string(record.revision),
+                              {{"STEK_EPOCH", std::to_string(record.epoch)},
+                               {"STEK_REVISION", std::to_string(record.revision)}});
+            },
+        .token_down =
+            [](const std::string& reason) {
+                journal::send(journal::Level::error,
+                              "ticket token down, full handshakes meanwhile: " + reason,
+                              {{"STEK_STATE", "token-down"}, {"STEK_REASON", reason}});
+            },
+        .token_back =
+            [] {
+                journal::send(journal::Level::notice, "ticket token back", {{"STEK_STATE", "token-back"}});
+            },
+        .token_error = [&process] { process.counters.token_error(); },
+    };
+}
+
+}  // namespace
+
+Process::Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
+                 Process* parent)
+    : pid(pid),
+      parent(parent),
+      ring(settings.keyring, settings.location),
+      counters(settings.stats),
+      sealer(std::make_unique<TokenSealer>(settings, library, events_of(*this))) {}
+
+ProviderContext::ProviderContext(const std::map<std::string, std::string>& section) {
+    try {
+        settings_ = parse_settings(section);
+        const auto path = pkcs11::TokenUri::parse(settings_.token).module_path();
+        if (!path) {
+            throw SettingsError("token: the URI needs a module-path");
+        }
+        library_ = pkcs11::Library::map(*path);
+    } catch (const std::exception& error) {
+        problem_ = error.what();
+        const auto attach = section.find("attach");
+        settings_.attach = attach != section.end() && attach->second == "no" ? Attach::no : Attach::yes;
+        journal::send(journal::Level::error, "settings refused, no tickets will be made: " + problem_,
+                      {{"STEK_STATE", "refused"}, {"STEK_REASON", problem_}});
+    }
+    vault_ = make_vault_access(settings_);
+}
+
+ProviderContext::~ProviderContext() {
+    Process* process = process_.load();
+    if (process != nullptr && process->pid == getpid()) {
+        delete process;
+    }
+}
+
+Process* ProviderContext::process() noexcept {
+    const pid_t pid = getpid();
+    Process* known = process_.load(std::memory_order_acquire);
+    if (known != nullptr && known->pid == pid) {
+        return known;
+    }
+    if (!usable() || settings_.keyring.empty()) {
+        return nullptr;
+    }
+    try {
+        auto fresh = std::make_unique<Process>(settings_, library_, pid, known);
+        if (process_.compare_exchange_strong(known, fresh.get())) {
+            return fresh.release();
+        }
+        return known;  // another thread was first
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept {
+    const auto view = process.ring.current(coarse_seconds());
+    if (!view) {
+        return nullptr;
+    }
+    auto seen = process.ring_sequence_seen.load(std::memory_order_relaxed);
+    if (seen != view->sequence && process.ring_sequence_seen.compare_exchange_strong(seen, view->sequence)) {
+        if (view->state == RingState::absent) {
+            journal::send(journal::Level::warning,
+                          "no key ring at " + settings_.keyring + ", full handshakes meanwhile",
+                          {{"STEK_STATE", "ring-absent"}});
+        } else if (view->state == RingState::corrupt) {
+            journal::send(
+                journal::Level::error,
+                "key ring at " + settings_.keyring + " refused" +
+                    (view->ring ? ", the last good one stays in use: " : ", full handshakes meanwhile: ") +
+                    view->reason,
+                {{"STEK_STATE", "ring-corrupt"}, {"STEK_REASON", view->reason}});
+        } else if (seen == 0 || view->state == RingState::good) {
+            journal::send(
+                journal::Level::info,
+                "key ring of location " + view->ring->location + " in use, generation " +
+                    std::to_string(view->ring->generation),
+                {{"STEK_STATE", "ring-good"}, {"STEK_GENERATION", std::to_string(view->ring->generation)}});
+        }
+        if (!view->ring) {
+            process.sealer->forget_all();
+        }
+    }
+    return view->ring;
+}
+
+VaultAccess& vault_of(void* provctx) noexcept {
+    return static_cast<ProviderContext*>(provctx)->vault();
+}
+
+}  // namespace stek

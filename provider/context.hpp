@@ -1,0 +1,65 @@
+// One loaded provider: its settings, and what a process needs to seal and open tickets.
+#pragma once
+
+#include "pkcs11/module.hpp"
+#include "provider/counters.hpp"
+#include "provider/kdf.hpp"
+#include "provider/ring_reader.hpp"
+#include "provider/sealer.hpp"
+#include "provider/settings.hpp"
+#include "provider/vault_access.hpp"
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <sys/types.h>
+
+namespace stek {
+
+/// What belongs to one process. Never shared with a fork's child: locks may have been held, handles are the
+/// parent's.
+struct Process {
+    Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
+            Process* parent);
+
+    const pid_t pid;
+    Process* const parent;  ///< of a fork; kept, because its locks and handles must not be touched
+    RingReader ring;
+    Counters counters;
+    std::unique_ptr<Sealer> sealer;
+    std::atomic<std::uint64_t> ring_sequence_seen{0};
+};
+
+class ProviderContext {
+  public:
+    /// From the section of openssl.cnf. Settings that are wrong, or a module that cannot be mapped, leave a
+    /// context that declines every ticket and says so in the journal: to fall back to keys in the server's
+    /// memory would be a weaker key.
+    explicit ProviderContext(const std::map<std::string, std::string>& section);
+    ~ProviderContext();
+    ProviderContext(const ProviderContext&) = delete;
+    ProviderContext& operator=(const ProviderContext&) = delete;
+
+    [[nodiscard]] const Settings& settings() const noexcept { return settings_; }
+    /// False: the settings were refused; `problem()` says why.
+    [[nodiscard]] bool usable() const noexcept { return problem_.empty(); }
+    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
+    /// This process's part; made at first use, and anew after a fork. Null if there is no memory, or no ring
+    /// is configured.
+    Process* process() noexcept;
+    /// The ring as of now, telling the journal once of each change. Null: no tickets.
+    std::shared_ptr<const KeyRing> ring(Process& process) noexcept;
+    [[nodiscard]] VaultAccess& vault() noexcept { return *vault_; }
+
+  private:
+    Settings settings_;
+    std::string problem_;
+    std::shared_ptr<const pkcs11::Library> library_;
+    std::unique_ptr<VaultAccess> vault_;
+    std::atomic<Process*> process_{nullptr};
+};
+
+}  // namespace stek

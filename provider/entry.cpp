@@ -1,0 +1,129 @@
+// OSSL_provider_init: the one symbol of the module (provider(7)).
+#include "provider/attach.hpp"
+#include "provider/cipher.hpp"
+#include "provider/context.hpp"
+#include "provider/dispatch.hpp"
+#include "provider/journal.hpp"
+#include "provider/kdf.hpp"
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+namespace stek {
+
+namespace {
+
+constexpr const char* setting_names[] = {"token",      "module-config", "keyring",      "location",
+                                         "stats",      "attach",        "audience",     "max-lineage",
+                                         "early-data", "stale-epochs",  "max-processes"};
+
+/// The section's values. OpenSSL 3.0 tells a provider only what it asks for by name; unknown keys are found
+/// by `stekd --check`.
+std::map<std::string, std::string> read_section(const OSSL_CORE_HANDLE* core, const OSSL_DISPATCH* in) {
+    OSSL_FUNC_core_get_params_fn* get_params = nullptr;
+    for (; in->function_id != 0; ++in) {
+        if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
+            get_params = OSSL_FUNC_core_get_params(in);
+        }
+    }
+    std::map<std::string, std::string> section;
+    for (const char* name : setting_names) {
+        char* value = nullptr;
+        OSSL_PARAM request[] = {OSSL_PARAM_construct_utf8_ptr(name, &value, 0), OSSL_PARAM_construct_end()};
+        if (get_params != nullptr && get_params(core, request) == 1 && value != nullptr) {
+            section.emplace(name, value);
+        }
+    }
+    return section;
+}
+
+const OSSL_ALGORITHM ciphers[] = {{"STEK-AES-256-GCM", "provider=stek", cipher_functions,
+                                   "AES-256-GCM under a session ticket key held in a PKCS#11 token"},
+                                  {nullptr, nullptr, nullptr, nullptr}};
+const OSSL_ALGORITHM kdfs[] = {
+    {"STEK-KDF", "provider=stek", kdf_functions, "session ticket key schedule in a PKCS#11 token"},
+    {nullptr, nullptr, nullptr, nullptr}};
+
+const OSSL_ALGORITHM* provider_query(void*, int operation, int* no_cache) noexcept {
+    *no_cache = 0;
+    switch (operation) {
+        case OSSL_OP_CIPHER:
+            return ciphers;
+        case OSSL_OP_KDF:
+            return kdfs;
+        default:
+            return nullptr;
+    }
+}
+
+const OSSL_PARAM* provider_gettable(void*) noexcept {
+    static constexpr OSSL_PARAM list[] = {OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, nullptr, 0),
+                                          OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, nullptr, 0),
+                                          OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, nullptr, 0),
+                                          OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, nullptr), OSSL_PARAM_END};
+    return list;
+}
+
+int provider_get_params(void* provctx, OSSL_PARAM params[]) noexcept {
+    const auto put = [&](const char* name, const char* text) {
+        OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
+        return param == nullptr || OSSL_PARAM_set_utf8_ptr(param, text) == 1;
+    };
+    OSSL_PARAM* status = OSSL_PARAM_locate(params, OSSL_PROV_PARAM_STATUS);
+    return put(OSSL_PROV_PARAM_NAME, "session ticket keys in a PKCS#11 token") &&
+                   put(OSSL_PROV_PARAM_VERSION, STEKD_VERSION) &&
+                   put(OSSL_PROV_PARAM_BUILDINFO, STEKD_VERSION) &&
+                   (status == nullptr ||
+                    OSSL_PARAM_set_int(status, static_cast<ProviderContext*>(provctx)->usable() ? 1 : 0) == 1)
+               ? 1
+               : 0;
+}
+
+void provider_teardown(void* provctx) noexcept {
+    auto* context = static_cast<ProviderContext*>(provctx);
+    // The TLS callbacks of a program that attached may still run while it exits: that context stays.
+    if (context->settings().attach == Attach::no) {
+        delete context;
+    }
+}
+
+class Core;
+STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_QUERY_OPERATION, OSSL_FUNC_provider_query_operation_fn);
+STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, OSSL_FUNC_provider_gettable_params_fn);
+STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_GET_PARAMS, OSSL_FUNC_provider_get_params_fn);
+STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_TEARDOWN, OSSL_FUNC_provider_teardown_fn);
+
+const OSSL_DISPATCH provider_functions[] = {
+    dispatch<OSSL_FUNC_PROVIDER_QUERY_OPERATION, Core, provider_query>(),
+    dispatch<OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, Core, provider_gettable>(),
+    dispatch<OSSL_FUNC_PROVIDER_GET_PARAMS, Core, provider_get_params>(),
+    dispatch<OSSL_FUNC_PROVIDER_TEARDOWN, Core, provider_teardown>(), dispatch_end};
+
+}  // namespace
+
+}  // namespace stek
+
+extern "C" __attribute__((visibility("default"))) int OSSL_provider_init(const OSSL_CORE_HANDLE* core,
+                                                                         const OSSL_DISPATCH* in,
+                                                                         const OSSL_DISPATCH** out,
+                                                                         void** provctx) {
+    try {
+        stek::journal::open_socket();
+        auto context = std::make_unique<stek::ProviderContext>(stek::read_section(core, in));
+        if (context->settings().attach != stek::Attach::no) {
+            stek::attach_to_tls(*context);
+        }
+        *provctx = context.release();
+        *out = stek::provider_functions;
+        return 1;
+    } catch (const std::exception& error) {
+        stek::journal::send(stek::journal::Level::error, std::string("not loaded: ") + error.what());
+        return 0;
+    }
+}

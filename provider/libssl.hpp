@@ -1,0 +1,30 @@
+// The libssl of the server that loaded us, found at run time: the module itself needs libcrypto only.
+#pragma once
+
+#include <openssl/ssl.h>
+
+namespace stek {
+
+/// The functions of libssl that attaching needs. All are there, or load() gave null.
+struct LibSsl {
+    decltype(&::SSL_CTX_set_tlsext_ticket_key_evp_cb) set_ticket_callback;
+    decltype(&::SSL_CTX_get0_certificate) ctx_certificate;
+    decltype(&::SSL_CTX_get_verify_mode) ctx_verify_mode;
+    decltype(&::SSL_CTX_get_client_CA_list) ctx_client_ca_list;
+    decltype(&::SSL_CTX_get_ex_data) ctx_get_ex_data;
+    decltype(&::SSL_get_ex_data) get_ex_data;
+    decltype(&::SSL_get_SSL_CTX) get_ctx;
+    decltype(&::SSL_get_servername) servername;
+    decltype(&::SSL_client_hello_get0_ext) client_hello_extension;
+    decltype(&::SSL_version) version;
+    decltype(&::SSL_session_reused) session_reused;
+    decltype(&::SSL_get_session) session;
+    decltype(&::SSL_SESSION_get_time) session_time;
+    decltype(&::SSL_set_max_early_data) set_max_early_data;
+
+    /// Looks in the global scope, then for a libssl.so.3 that is loaded but private (Python's). Null if there
+    /// is none yet or a function is missing. Cheap once it has succeeded. Thread-safe.
+    static const LibSsl* load() noexcept;
+};
+
+}  // namespace stek

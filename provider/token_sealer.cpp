@@ -1,0 +1,436 @@
+#include "provider/token_sealer.hpp"
+
+#include "pkcs11/session.hpp"
+#include "provider/ticket_token.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <ctime>
+#include <optional>
+#include <vector>
+
+#include <openssl/crypto.h>
+
+namespace stek {
+
+namespace {
+
+constexpr std::uint64_t first_rest_ms = 100;
+constexpr std::uint64_t longest_rest_ms = 5000;
+constexpr std::uint64_t slow_call_ms =
+    1000;  // a call this slow counts as a failing token: the next handshakes go without
+constexpr std::uint64_t known_answer_every_ms = 1000;
+constexpr auto wait_for_other_thread = std::chrono::milliseconds(50);
+constexpr auto wait_for_calls_to_end = std::chrono::milliseconds(500);
+
+std::uint64_t now_ms() noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // 4 ms are near enough for every use here
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
+/// The token or our session with it is gone, or the module was finalised by another: only a new link can
+/// help.
+bool breaks_link(CK_RV rv) noexcept {
+    switch (rv) {
+        case CKR_CRYPTOKI_NOT_INITIALIZED:
+        case CKR_DEVICE_REMOVED:
+        case CKR_TOKEN_NOT_PRESENT:
+        case CKR_TOKEN_NOT_RECOGNIZED:
+        case CKR_SLOT_ID_INVALID:
+        case CKR_SESSION_CLOSED:
+        case CKR_SESSION_HANDLE_INVALID:
+        case CKR_KEY_HANDLE_INVALID:
+        case CKR_OBJECT_HANDLE_INVALID:
+        case CKR_USER_NOT_LOGGED_IN:
+            return true;
+        default:
+            return false;
+    }
+}
+
+std::atomic<std::uint64_t> next_id{1};
+
+}  // namespace
+
+struct TokenSealer::Link {
+    std::shared_ptr<pkcs11::Module> module;
+    std::shared_ptr<pkcs11::Token> token;
+    pkcs11::Session keys;  // owns the unwrapped keys; used under mutex_ only
+    std::uint64_t id;
+};
+
+struct TokenSealer::Key {
+    KeyName name{};
+    CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
+    mutable std::atomic<std::uint64_t> sealed{0};
+};
+
+struct TokenSealer::Table {
+    std::shared_ptr<Link> link;
+    std::shared_ptr<const KeyRing> ring;  // the one that the keys were last compared with
+    std::vector<std::shared_ptr<const Key>> keys;
+};
+
+struct TokenSealer::Local {
+    std::uint64_t sealer = 0;
+    std::uint64_t sequence = 0;
+    std::shared_ptr<const Table> table;
+    std::shared_ptr<CallGate::Slot> slot;
+    std::uint64_t session_link = 0;
+    std::optional<pkcs11::Session> session;
+};
+
+TokenSealer::TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11::Library> library,
+                         SealerEvents events)
+    : settings_(settings),
+      library_(std::move(library)),
+      events_(std::move(events)),
+      id_(next_id.fetch_add(1)) {}
+
+TokenSealer::~TokenSealer() = default;
+
+TokenSealer::Local& TokenSealer::local() {
+    // One sealer a process is the rule (a fork makes a new one); a thread that meets another starts over.
+    thread_local Local mine;
+    if (mine.sealer != id_) {
+        mine = Local{};
+        mine.sealer = id_;
+        mine.slot = gate_.make_slot();
+    }
+    if (const auto now = sequence_.load(std::memory_order_acquire); mine.sequence != now) {
+        const std::unique_lock lock(mutex_, wait_for_other_thread);
+        if (lock) {
+            mine.table = table_;
+            mine.sequence = sequence_.load(std::memory_order_relaxed);
+        }
+    }
+    return mine;
+}
+
+const TokenSealer::Key* TokenSealer::find(Local& mine, const KeyName& name) {
+    if (!mine.table) {
+        return nullptr;
+    }
+    for (const auto& key : mine.table->keys) {
+        if (key->name == name) {
+            return key.get();
+        }
+    }
+    return nullptr;
+}
+
+pkcs11::Session& TokenSealer::session_of(Local& mine) {
+    const auto& link = mine.table->link;
+    if (!mine.session || mine.session->spent() || mine.session_link != link->id) {
+        mine.session.reset();
+        mine.session.emplace(link->token, pkcs11::Access::read_only);
+        mine.session_link = link->id;
+    }
+    return *mine.session;
+}
+
+bool TokenSealer::resting() const noexcept {
+    return now_ms() < rest_until_ms_.load(std::memory_order_relaxed);
+}
+
+void TokenSealer::back_off(const std::string& reason) noexcept {
+    const auto rest = std::clamp(rest_ms_.load() * 2, first_rest_ms, longest_rest_ms);
+    rest_ms_.store(rest);
+    rest_until_ms_.store(now_ms() + rest);
+    events_.token_error();
+    if (!down_.exchange(true)) {
+        events_.token_down(reason);
+    }
+}
+
+void TokenSealer::recovered() noexcept {
+    rest_ms_.store(0, std::memory_order_relaxed);
+    if (down_.load(std::memory_order_relaxed) && down_.exchange(false)) {
+        events_.token_back();
+    }
+}
+
+void TokenSealer::publish(std::shared_ptr<const Table> table) {
+    table_ = std::move(table);
+    sequence_.fetch_add(1, std::memory_order_release);
+}
+
+SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
+                                const RingRecord& record) noexcept {
+    try {
+        Local& mine = local();
+        if (mine.table && mine.table->ring == ring && !relink_.load(std::memory_order_relaxed) &&
+            find(mine, record.name) != nullptr) {
+            return resting() ? SealStatus::token_down : SealStatus::ok;
+        }
+        if (resting()) {
+            return SealStatus::token_down;
+        }
+        // Another thread that unwraps takes a few milliseconds; one that hangs must not hold up the rest.
+        const std::unique_lock lock(mutex_, wait_for_other_thread);
+        if (!lock) {
+            return SealStatus::token_down;
+        }
+        const auto begun = now_ms();
+        take_key(mine, ring, record);
+        mine.table = table_;
+        mine.sequence = sequence_.load(std::memory_order_relaxed);
+        if (now_ms() - begun > slow_call_ms) {
+            back_off("the token took more than a second");
+            return SealStatus::token_down;
+        }
+        recovered();
+        return SealStatus::ok;
+    } catch (const pkcs11::Error& error) {
+        if (breaks_link(error.rv())) {
+            relink_.store(true);
+        }
+        back_off(error.what());
+        return SealStatus::token_down;
+    } catch (const pkcs11::TokenError& error) {
+        back_off(error.what());
+        return SealStatus::no_key;
+    } catch (const std::exception& error) {
+        back_off(error.what());
+        return SealStatus::token_down;
+    }
+}
+
+void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring,
+                           const RingRecord& record) {
+    auto next = std::make_shared<Table>();
+    next->ring = ring;
+    const bool same_token = table_ && table_->link && table_->link->token->serial() == ring->token_serial &&
+                            table_->link->module->usable_here() && !relink_.load();
+    if (same_token) {
+        next->link = table_->link;
+        for (const auto& key : table_->keys) {
+            const bool kept = std::ranges::any_of(
+                ring->records, [&](const auto& known) { return known->name == key->name; });
+            if (kept) {
+                next->keys.push_back(key);
+            } else {
+                try {
+                    next->link->keys.destroy(key->handle);
+                } catch (const pkcs11::Error&) {
+                    relink_.store(true);  // the key must not stay: a new link drops its whole session
+                }
+            }
+        }
+    } else {
+        next->link = connect(mine, ring->token_serial);
+        relink_.store(false);
+    }
+    const bool known =
+        std::ranges::any_of(next->keys, [&](const auto& key) { return key->name == record.name; });
+    if (!known) {
+        if (next->link->keys.spent()) {
+            // Session objects die with their session: the other keys are unwrapped again when they are asked
+            // for.
+            next->keys.clear();
+            next->link = connect(mine, ring->token_serial);
+        }
+        try {
+            auto key = std::make_shared<Key>();
+            key->name = record.name;
+            key->handle = unwrap_stek(next->link->keys, record);
+            next->keys.push_back(std::move(key));
+        } catch (const std::exception&) {
+            publish(std::move(next));  // what was given up above stays given up
+            throw;
+        }
+        events_.key_taken(record);
+    }
+    publish(std::move(next));
+}
+
+std::shared_ptr<TokenSealer::Link> TokenSealer::connect(Local& mine, const std::string& serial) {
+    const auto old = table_ ? table_->link : nullptr;
+    if (old && old->module->usable_here() && old->module->initialized_by_us()) {
+        // SoftHSM never sees a token that was made after its C_Initialize: initialise anew, with nobody
+        // inside.
+        if (!gate_.close(*mine.slot, wait_for_calls_to_end)) {
+            throw pkcs11::TokenError("another thread is held up in the token");
+        }
+        publish(nullptr);
+        mine.session.reset();
+        old->module->finalize();
+    }
+    struct Reopen {
+        CallGate& gate;
+        ~Reopen() { gate.open(); }
+    } const reopen{gate_};
+    auto module = pkcs11::Module::initialize(library_, settings_.module_config);
+    try {
+        const auto uri = pkcs11::TokenUri::parse(settings_.token);
+        auto token = pkcs11::Token::find(module, uri);
+        if (token->serial() != serial) {
+            throw pkcs11::TokenError("token " + token->label() + " has serial " + token->serial() +
+                                     ", the ring is for " + serial);
+        }
+        token->require(ticket_mechanisms(false));
+        pkcs11::Session keys(token, pkcs11::Access::read_only);
+        if (uri.pin_source()) {
+            token->login(keys, pkcs11::read_pin(*uri.pin_source()));
+        }
+        return std::shared_ptr<Link>(
+            new Link{module, std::move(token), std::move(keys), next_id.fetch_add(1)});
+    } catch (...) {
+        module->finalize();  // or the next try would find it initialised, and see no token made since
+        throw;
+    }
+}
+
+void TokenSealer::forget_all() noexcept {
+    try {
+        Local& mine = local();
+        if (!mine.table || mine.table->keys.empty()) {
+            return;
+        }
+        const std::unique_lock lock(mutex_, wait_for_other_thread);
+        if (!lock || !table_) {
+            return;
+        }
+        auto next = std::make_shared<Table>();
+        next->link = table_->link;
+        for (const auto& key : table_->keys) {
+            next->link->keys.destroy(key->handle);
+        }
+        publish(std::move(next));
+    } catch (const std::exception&) {
+        relink_.store(true);
+    }
+}
+
+bool TokenSealer::take_share(const KeyName& name) noexcept {
+    try {
+        const Key* key = find(local(), name);
+        const std::uint64_t share = (std::uint64_t{1} << 32) / settings_.max_processes;
+        return key != nullptr && key->sealed.fetch_add(1, std::memory_order_relaxed) < share;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+namespace {
+
+CK_GCM_PARAMS gcm_params(Bytes iv, Bytes aad) noexcept {
+    CK_GCM_PARAMS params{};
+    params.pIv = const_cast<CK_BYTE_PTR>(iv.data());
+    params.ulIvLen = iv.size();
+    params.ulIvBits = iv.size() * 8;
+    params.pAAD = const_cast<CK_BYTE_PTR>(aad.data());
+    params.ulAADLen = aad.size();
+    params.ulTagBits = gcm_tag_size * 8;
+    return params;
+}
+
+}  // namespace
+
+SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in,
+                              std::uint8_t* out, std::size_t room, std::size_t wanted) noexcept {
+    SealStatus status = SealStatus::token_down;
+    try {
+        Local& mine = local();
+        const Key* key = find(mine, name);
+        if (key == nullptr) {
+            status = SealStatus::no_key;
+        } else if (gate_.enter(*mine.slot)) {
+            struct Leave {
+                CallGate::Slot& slot;
+                ~Leave() { CallGate::leave(slot); }
+            } const leave{*mine.slot};
+            if (!mine.table->link->module->usable_here()) {
+                throw pkcs11::TokenError("the module was initialised anew");
+            }
+            const auto begun = now_ms();
+            pkcs11::Session& session = session_of(mine);
+            CK_GCM_PARAMS params = gcm_params(iv, aad);
+            CK_MECHANISM mechanism{CKM_AES_GCM, &params, sizeof params};
+            CK_RV rv = CKR_OK;
+            const auto written = sealing ? session.encrypt(mechanism, key->handle, in, {out, room}, rv)
+                                         : session.decrypt(mechanism, key->handle, in, {out, room}, rv);
+            if (rv != CKR_OK) {
+                status = failed_call(mine, *key, rv, sealing);
+            } else if (written != wanted) {
+                back_off("the token's AES-GCM gave a result of the wrong length");
+            } else {
+                status = SealStatus::ok;
+                if (now_ms() - begun > slow_call_ms) {
+                    back_off("the token took more than a second");
+                } else {
+                    recovered();
+                }
+            }
+        }
+    } catch (const pkcs11::Error& error) {
+        if (breaks_link(error.rv())) {
+            relink_.store(true);
+        }
+        back_off(error.what());
+    } catch (const std::exception& error) {
+        back_off(error.what());
+    }
+    if (status != SealStatus::ok) {
+        OPENSSL_cleanse(out, room);
+    }
+    return status;
+}
+
+SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing) noexcept {
+    mine.session.reset();  // SoftHSM answers CKR_OPERATION_ACTIVE for ever in a session that saw an error
+    if (breaks_link(rv)) {
+        relink_.store(true);
+    } else if (!sealing) {
+        // A bad tag is CKR_GENERAL_ERROR on SoftHSM, as is a broken token: ask the token something it must
+        // know, seldom.
+        const auto now = now_ms();
+        auto due = next_known_answer_ms_.load();
+        if (now < due || !next_known_answer_ms_.compare_exchange_strong(due, now + known_answer_every_ms) ||
+            known_answer(mine, key)) {
+            return SealStatus::bad_tag;
+        }
+    }
+    back_off(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv));
+    return SealStatus::token_down;
+}
+
+bool TokenSealer::known_answer(Local& mine, const Key& key) noexcept {
+    // Decrypts what it has just encrypted, under the very key. The IV is one that no ticket can have by the
+    // odds of 2^-96; its plaintext is public, and the tag goes nowhere.
+    try {
+        pkcs11::Session& session = session_of(mine);
+        std::array<std::uint8_t, gcm_iv_size> iv{};
+        session.random(iv);
+        constexpr std::array<std::uint8_t, 16> question{};
+        std::array<std::uint8_t, question.size() + gcm_tag_size> sealed{}, opened{};
+        CK_GCM_PARAMS params = gcm_params(iv, {});
+        CK_MECHANISM mechanism{CKM_AES_GCM, &params, sizeof params};
+        CK_RV rv = CKR_OK;
+        if (session.encrypt(mechanism, key.handle, question, sealed, rv) != sealed.size() || rv != CKR_OK) {
+            return false;
+        }
+        const auto size = session.decrypt(mechanism, key.handle, sealed, opened, rv);
+        return rv == CKR_OK && size == question.size() &&
+               std::equal(question.begin(), question.end(), opened.begin());
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+SealStatus TokenSealer::seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
+                             std::uint8_t* out) noexcept {
+    const auto size = plaintext.size() + gcm_tag_size;
+    return crypt(true, key, iv, aad, plaintext, out, size, size);
+}
+
+SealStatus TokenSealer::open(const KeyName& key, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out) noexcept {
+    if (in.size() < gcm_tag_size) {
+        return SealStatus::bad_tag;
+    }
+    return crypt(false, key, iv, aad, in, out, in.size(), in.size() - gcm_tag_size);
+}
+
+}  // namespace stek

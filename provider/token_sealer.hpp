@@ -1,0 +1,80 @@
+// Seals and opens inside sessions of the ticket token.
+#pragma once
+
+#include "pkcs11/session.hpp"
+#include "provider/call_gate.hpp"
+#include "provider/sealer.hpp"
+#include "provider/settings.hpp"
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace stek {
+
+/// What the sealer tells its owner of; called at changes only, never on the steady path. Must not throw.
+struct SealerEvents {
+    std::function<void(const RingRecord&)> key_taken;
+    std::function<void(const std::string& reason)> token_down;
+    std::function<void()> token_back;
+    std::function<void()> token_error;  ///< one failed call
+};
+
+/// One process's use of the ticket token. C_Initialize happens at the first prepare(). Threads have a session
+/// each; the keys are session objects of one session more, and the table of them is immutable, copied by
+/// threads when it changed: no lock is shared in the steady state. A failing token is left alone for a while
+/// (0.1 s, doubling up to 5 s).
+class TokenSealer final : public Sealer {
+  public:
+    TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11::Library> library,
+                SealerEvents events);
+    ~TokenSealer() override;
+    TokenSealer(const TokenSealer&) = delete;
+    TokenSealer& operator=(const TokenSealer&) = delete;
+
+    SealStatus prepare(const std::shared_ptr<const KeyRing>& ring,
+                       const RingRecord& record) noexcept override;
+    void forget_all() noexcept override;
+    SealStatus seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
+                    std::uint8_t* out) noexcept override;
+    SealStatus open(const KeyName& key, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out) noexcept override;
+    bool take_share(const KeyName& key) noexcept override;
+
+  private:
+    struct Link;   // module, token, the session that owns the keys
+    struct Key;    // one unwrapped STEK
+    struct Table;  // the keys of one moment, immutable
+    struct Local;  // what a thread keeps
+
+    Local& local();
+    const Key* find(Local& mine, const KeyName& name);
+    pkcs11::Session& session_of(Local& mine);
+    SealStatus crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out,
+                     std::size_t room, std::size_t wanted) noexcept;
+    SealStatus failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing) noexcept;
+    bool known_answer(Local& mine, const Key& key) noexcept;
+    void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
+    std::shared_ptr<Link> connect(Local& mine, const std::string& serial);
+    void publish(std::shared_ptr<const Table> table);
+    void back_off(const std::string& reason) noexcept;
+    void recovered() noexcept;
+    [[nodiscard]] bool resting() const noexcept;
+
+    const Settings settings_;
+    const std::shared_ptr<const pkcs11::Library> library_;
+    const SealerEvents events_;
+    const std::uint64_t id_;
+    CallGate gate_;
+    std::timed_mutex mutex_;  // guards table_ and whatever changes it
+    std::shared_ptr<const Table> table_;
+    std::atomic<std::uint64_t> sequence_{1};
+    std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare
+    std::atomic<std::uint64_t> rest_until_ms_{0};
+    std::atomic<std::uint64_t> rest_ms_{0};
+    std::atomic<bool> down_{false};
+    std::atomic<std::uint64_t> next_known_answer_ms_{0};
+};
+
+}  // namespace stek
