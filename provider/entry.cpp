@@ -93,11 +93,15 @@ void provider_teardown(void* provctx) noexcept {
     }
 }
 
+}  // namespace
+
 class Core;
 STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_QUERY_OPERATION, OSSL_FUNC_provider_query_operation_fn);
 STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, OSSL_FUNC_provider_gettable_params_fn);
 STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_GET_PARAMS, OSSL_FUNC_provider_get_params_fn);
 STEK_DISPATCH_TYPE(Core, OSSL_FUNC_PROVIDER_TEARDOWN, OSSL_FUNC_provider_teardown_fn);
+
+namespace {
 
 const OSSL_DISPATCH provider_functions[] = {
     dispatch<OSSL_FUNC_PROVIDER_QUERY_OPERATION, Core, provider_query>(),
