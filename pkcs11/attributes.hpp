@@ -19,7 +19,7 @@ class Attributes {
   public:
     Attributes() = default;
     Attributes(Attributes&&) noexcept = default;
-    Attributes& operator=(Attributes&&) noexcept = default;
+    Attributes& operator=(Attributes&& other) noexcept;
     Attributes(const Attributes&) = delete;
     Attributes& operator=(const Attributes&) = delete;
     ~Attributes();

@@ -3,6 +3,7 @@
 
 #include "pkcs11/cryptoki.hpp"
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -53,7 +54,7 @@ class Module {
     Module(std::shared_ptr<const Library> library, bool ours, pid_t pid);
     std::shared_ptr<const Library> library_;
     bool ours_;
-    bool dead_ = false;
+    std::atomic<bool> dead_ = false;
     pid_t pid_;
 };
 

@@ -61,7 +61,13 @@ class Session {
                         CK_RV& rv) noexcept;
 
   private:
+    CK_FUNCTION_LIST& functions(const char* call);  ///< throws in a fork of the process that opened it
     void checked(const char* call, CK_RV rv);
+    std::optional<CK_ULONG> attribute_size(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type);
+    std::size_t read_attribute(CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type, std::span<std::uint8_t> out);
+    std::size_t crypt(CK_C_EncryptInit CK_FUNCTION_LIST::*init, CK_C_Encrypt CK_FUNCTION_LIST::*run,
+                      CK_MECHANISM& mechanism, CK_OBJECT_HANDLE key, Bytes in, std::span<std::uint8_t> out,
+                      CK_RV& rv) noexcept;
     std::shared_ptr<Token> token_;
     CK_SESSION_HANDLE handle_ = CK_INVALID_HANDLE;
     bool spent_ = false;

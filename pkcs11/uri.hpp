@@ -33,10 +33,14 @@ class TokenUri {
     std::optional<CK_SLOT_ID> slot_;
 };
 
-/// Reads a PIN: `file:/path` (first line; refused if others can read it: mode & 0007 must be 0),
-/// `credential:NAME` (a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5)), `prompt:` (asks on
-/// /dev/tty, echo off). No source and a token that wants none: no PIN. Throws UriError naming the source and
-/// what is wrong, never the PIN.
+/// Whether the text has the form of a source that read_pin() knows. What has not may be a PIN put in the
+/// wrong place: it must not be quoted.
+bool is_pin_source(std::string_view source) noexcept;
+
+/// Reads a PIN: `file:/path` or `/path` (first line, at most 255 bytes; refused if others can read it: mode &
+/// 0007 must be 0), `credential:NAME` (a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5)),
+/// `prompt:` (asks on /dev/tty, echo off). No source and a token that wants none: no PIN. Throws UriError
+/// naming the source and what is wrong, never the PIN.
 Secret read_pin(const std::string& source);
 
 }  // namespace stek::pkcs11

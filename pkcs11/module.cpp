@@ -1,0 +1,114 @@
+#include "pkcs11/module.hpp"
+
+#include "pkcs11/error.hpp"
+#include "pkcs11/process.hpp"
+
+#include <cstdlib>
+#include <dlfcn.h>
+#include <map>
+#include <mutex>
+#include <optional>
+
+namespace stek::pkcs11 {
+namespace {
+
+/// SOFTHSM2_CONF for the length of C_Initialize, which is when SoftHSM reads it.
+class ScopedSofthsmConf {
+  public:
+    explicit ScopedSofthsmConf(const std::string& path) : set_(!path.empty()) {
+        if (!set_) {
+            return;
+        }
+        if (const char* before = std::getenv(name)) {
+            before_ = before;
+        }
+        setenv(name, path.c_str(), 1);
+    }
+    ScopedSofthsmConf(const ScopedSofthsmConf&) = delete;
+    ScopedSofthsmConf& operator=(const ScopedSofthsmConf&) = delete;
+    ~ScopedSofthsmConf() {
+        if (set_ && before_) {
+            setenv(name, before_->c_str(), 1);
+        } else if (set_) {
+            unsetenv(name);
+        }
+    }
+
+  private:
+    static constexpr const char* name = "SOFTHSM2_CONF";
+    bool set_;
+    std::optional<std::string> before_;
+};
+
+CK_FUNCTION_LIST* function_list(void* handle, const std::string& path) {
+    const auto get = reinterpret_cast<CK_C_GetFunctionList>(dlsym(handle, "C_GetFunctionList"));
+    if (get == nullptr) {
+        throw UriError(path + " is not a PKCS#11 module: no C_GetFunctionList");
+    }
+    CK_FUNCTION_LIST* functions = nullptr;
+    const CK_RV rv = get(&functions);
+    if (rv != CKR_OK || functions == nullptr) {
+        throw UriError(path + " is not a usable PKCS#11 module: C_GetFunctionList: " + rv_name(rv));
+    }
+    if (functions->version.major < 2) {
+        throw UriError(path + " speaks a Cryptoki older than 2.0");
+    }
+    return functions;
+}
+
+}  // namespace
+
+std::shared_ptr<const Library> Library::map(const std::string& path) {
+    // Never destroyed: a server's exit handlers may still seal a ticket.
+    static auto& mutex = *new std::mutex;
+    static auto& known = *new std::map<std::string, std::shared_ptr<const Library>>;
+    if (path.empty() || path.front() != '/') {
+        throw UriError("module-path \"" + path + "\" is not an absolute path of a PKCS#11 module");
+    }
+    const std::lock_guard lock(mutex);
+    if (const auto found = known.find(path); found != known.end()) {
+        return found->second;
+    }
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (handle == nullptr) {
+        const char* reason = dlerror();
+        throw UriError("module-path " + path + " cannot be loaded: " + (reason ? reason : "unknown reason"));
+    }
+    auto library = std::make_shared<const Library>(path, function_list(handle, path));
+    known.emplace(path, library);
+    return library;
+}
+
+Module::Module(std::shared_ptr<const Library> library, bool ours, pid_t pid)
+    : library_(std::move(library)), ours_(ours), pid_(pid) {}
+
+std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> library,
+                                           const std::string& softhsm_conf) {
+    static auto& mutex = *new std::mutex;
+    const std::lock_guard lock(mutex);
+    CK_RV rv;
+    {
+        const ScopedSofthsmConf conf(softhsm_conf);
+        CK_C_INITIALIZE_ARGS args{};
+        args.flags = CKF_OS_LOCKING_OK;
+        rv = library->functions().C_Initialize(&args);
+    }
+    if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
+        throw Error("C_Initialize", rv, library->path());
+    }
+    return std::shared_ptr<Module>(new Module(std::move(library), rv == CKR_OK, this_process()));
+}
+
+bool Module::usable_here() const noexcept {
+    return !dead_.load(std::memory_order_acquire) && pid_ == this_process();
+}
+
+bool Module::finalize() noexcept {
+    if (!ours_ || pid_ != this_process() || dead_.exchange(true)) {
+        return false;
+    }
+    functions().C_Finalize(nullptr);
+    return true;
+}
+
+}  // namespace stek::pkcs11

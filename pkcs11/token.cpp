@@ -1,0 +1,240 @@
+#include "pkcs11/token.hpp"
+
+#include "pkcs11/error.hpp"
+#include "pkcs11/padded.hpp"
+#include "pkcs11/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <optional>
+#include <set>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+
+namespace stek::pkcs11 {
+
+struct LoginState {
+    std::mutex mutex;
+    std::optional<Error> refused;
+};
+
+namespace {
+
+/// The PINs that a token has refused in this process, as keyed hashes. A daemon finds its token anew after
+/// each trouble; a wrong PIN must not be tried again by the new object either.
+class RefusedPins {
+  public:
+    void add(const std::string& serial, const Secret& pin) {
+        const std::lock_guard lock(mutex_);
+        marks_.insert(mark(serial, pin));
+    }
+    bool has(const std::string& serial, const Secret& pin) {
+        const std::lock_guard lock(mutex_);
+        return !marks_.empty() && marks_.contains(mark(serial, pin));
+    }
+
+  private:
+    using Mark = std::array<std::uint8_t, 32>;
+
+    Mark mark(const std::string& serial, const Secret& pin) {
+        if (key_.empty()) {
+            key_ = Secret(sizeof(Mark));
+            if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1) {
+                throw std::runtime_error("no random bytes");
+            }
+        }
+        Secret text(serial.size() + 1 + pin.size());
+        std::copy(serial.begin(), serial.end(), text.data());
+        std::copy(pin.bytes().begin(), pin.bytes().end(), text.data() + serial.size() + 1);
+        Mark mark{};
+        unsigned size = mark.size();
+        if (HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), text.data(), text.size(),
+                 mark.data(), &size) == nullptr) {
+            throw std::runtime_error("no HMAC-SHA256");
+        }
+        return mark;
+    }
+
+    std::mutex mutex_;
+    Secret key_;
+    std::set<Mark> marks_;
+};
+
+RefusedPins& refused_pins() {
+    static auto& pins = *new RefusedPins;  // never destroyed, as the libraries are
+    return pins;
+}
+
+/// After these the same PIN can only do harm.
+bool refuses_pin(CK_RV rv) {
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
+           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
+}
+
+std::string functions_name(CK_FLAGS flags) {
+    static constexpr std::pair<CK_FLAGS, const char*> names[] = {
+        {CKF_ENCRYPT, "encrypt"}, {CKF_DECRYPT, "decrypt"},
+        {CKF_DIGEST, "digest"},   {CKF_SIGN, "sign"},
+        {CKF_VERIFY, "verify"},   {CKF_GENERATE, "generate"},
+        {CKF_WRAP, "wrap"},       {CKF_GENERATE_KEY_PAIR, "generate key pair"},
+        {CKF_UNWRAP, "unwrap"},   {CKF_DERIVE, "derive"},
+    };
+    std::string text;
+    for (const auto& [flag, name] : names) {
+        if ((flags & flag) != 0) {
+            text += (text.empty() ? "" : "+") + std::string(name);
+        }
+    }
+    return text;
+}
+
+std::vector<CK_SLOT_ID> slots_with_token(CK_FUNCTION_LIST& functions) {
+    std::vector<CK_SLOT_ID> slots;
+    CK_RV rv;
+    do {  // a token may be plugged in between the two calls
+        CK_ULONG count = 0;
+        check("C_GetSlotList", functions.C_GetSlotList(CK_TRUE, nullptr, &count));
+        slots.resize(count);
+        rv = functions.C_GetSlotList(CK_TRUE, slots.data(), &count);
+        slots.resize(std::min<std::size_t>(count, slots.size()));
+    } while (rv == CKR_BUFFER_TOO_SMALL);
+    check("C_GetSlotList", rv);
+    return slots;
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names) {
+        text += (text.empty() ? "" : ", ") + name;
+    }
+    return text;
+}
+
+}  // namespace
+
+Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, const CK_TOKEN_INFO& info)
+    : module_(std::move(module)),
+      slot_(slot),
+      flags_(info.flags),
+      label_(unpadded(info.label)),
+      serial_(unpadded(info.serialNumber)),
+      login_(std::make_shared<LoginState>()) {}
+
+std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUri& uri) {
+    if (!module->usable_here()) {
+        throw TokenError("token URI " + uri.text() + ": the module is not initialised in this process");
+    }
+    auto& functions = module->functions();
+    std::shared_ptr<Token> found;
+    std::vector<std::string> matching, others;
+    std::optional<Error> unreadable;
+    bool blank = false;
+    for (const CK_SLOT_ID slot : slots_with_token(functions)) {
+        CK_TOKEN_INFO info{};
+        if (const CK_RV rv = functions.C_GetTokenInfo(slot, &info); rv != CKR_OK) {
+            // Another slot's trouble matters only if the token is not found elsewhere.
+            if (rv != CKR_TOKEN_NOT_PRESENT && rv != CKR_DEVICE_REMOVED) {
+                unreadable.emplace("C_GetTokenInfo", rv, "in slot " + std::to_string(slot));
+            }
+            continue;
+        }
+        auto token = std::make_shared<Token>(module, slot, info);
+        if (!uri.matches(slot, info)) {
+            if ((info.flags & CKF_TOKEN_INITIALIZED) != 0) {
+                others.push_back(token->label());
+            }
+            continue;
+        }
+        // SoftHSM always has one blank token besides: it counts only if nothing else is meant.
+        if ((info.flags & CKF_TOKEN_INITIALIZED) == 0) {
+            blank = true;
+            continue;
+        }
+        matching.push_back(token->label() + " (serial " + token->serial() + ", slot " + std::to_string(slot) +
+                           ")");
+        found = std::move(token);
+    }
+    const std::string& module_path = module->library().path();
+    if (matching.size() > 1) {
+        throw TokenError("several tokens of " + module_path + " match " + uri.text() + ": " +
+                         list_of(matching));
+    }
+    if (found) {
+        return found;
+    }
+    if (blank) {
+        throw TokenError("the token of " + module_path + " that " + uri.text() + " means is not initialised");
+    }
+    if (unreadable) {
+        throw Error(*unreadable);
+    }
+    throw TokenError("no token of " + module_path + " matches " + uri.text() +
+                     (others.empty() ? "; it has none" : "; it has " + list_of(others)));
+}
+
+bool Token::offers(CK_MECHANISM_TYPE type, CK_FLAGS flags) const noexcept {
+    CK_MECHANISM_INFO info{};
+    return module_->usable_here() && module_->functions().C_GetMechanismInfo(slot_, type, &info) == CKR_OK &&
+           (info.flags & flags) == flags;
+}
+
+void Token::require(std::span<const NeededMechanism> mechanisms) const {
+    std::vector<std::string> missing;
+    for (const auto& needed : mechanisms) {
+        if (!offers(needed.type, needed.flags)) {
+            const bool known = offers(needed.type, 0);
+            missing.push_back(mechanism_name(needed.type) +
+                              (known ? " for " + functions_name(needed.flags) : std::string()));
+        }
+    }
+    if (!missing.empty()) {
+        throw TokenError("token " + label_ + " has no " + list_of(missing));
+    }
+}
+
+void Token::login(Session& session, const Secret& pin) {
+    if (!module_->usable_here()) {
+        throw Error("C_Login", CKR_CRYPTOKI_NOT_INITIALIZED, label_);
+    }
+    auto& functions = module_->functions();
+    const std::lock_guard lock(login_->mutex);
+    CK_SESSION_INFO state{};
+    check("C_GetSessionInfo", functions.C_GetSessionInfo(session.handle(), &state), label_);
+    if (state.state == CKS_RO_USER_FUNCTIONS || state.state == CKS_RW_USER_FUNCTIONS) {
+        return;  // each C_Login costs SoftHSM a write to the token, and a real token may count it
+    }
+    if (login_->refused) {
+        throw Error(*login_->refused);
+    }
+    if (pin.empty() && (flags_ & CKF_PROTECTED_AUTHENTICATION_PATH) == 0) {
+        if ((flags_ & CKF_LOGIN_REQUIRED) == 0) {
+            return;
+        }
+        throw TokenError("token " + label_ + " wants a PIN and none was given (pin-source)");
+    }
+    if (!pin.empty() && refused_pins().has(serial_, pin)) {
+        throw Error("C_Login (not tried again)", CKR_PIN_INCORRECT, label_);
+    }
+    if ((flags_ & CKF_USER_PIN_FINAL_TRY) != 0) {
+        throw TokenError("token " + label_ +
+                         " has one PIN try left before it locks; log in by hand once to reset its count");
+    }
+    auto* bytes = pin.empty() ? nullptr : const_cast<CK_UTF8CHAR*>(pin.data());
+    const CK_RV rv = functions.C_Login(session.handle(), CKU_USER, bytes, pin.size());
+    if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
+        return;
+    }
+    Error error("C_Login", rv, label_);
+    if (refuses_pin(rv)) {
+        login_->refused = error;
+        if (!pin.empty()) {
+            refused_pins().add(serial_, pin);
+        }
+    }
+    throw Error(error);
+}
+
+}  // namespace stek::pkcs11
