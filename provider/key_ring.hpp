@@ -1,4 +1,5 @@
-// The key ring: what stekd gives to TLS servers, one record per live STEK. The byte table is in key_ring.cpp.
+// The key ring: what stekd gives to TLS servers, one record per live STEK. The byte table is in
+// ring_codec.cpp.
 #pragma once
 
 #include "pkcs11/secret.hpp"
@@ -10,6 +11,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stek {
@@ -57,12 +59,17 @@ class RingError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// 1 to 64 bytes of [A-Za-z0-9._-].
+bool is_location(std::string_view text) noexcept;
+
 /// The file's bytes, in `version` (only 1 exists yet). Throws std::invalid_argument for a ring that
 /// decode_ring() would refuse.
 Secret encode_ring(const KeyRing& ring, unsigned version = 1);
 /// Throws RingError: too short or long, magic, version, checksum, or a field out of range. Never reads past
 /// `file`.
 std::shared_ptr<const KeyRing> decode_ring(Bytes file);
+/// The ring in a file; null if there is none. Throws RingError, std::system_error.
+std::shared_ptr<const KeyRing> read_ring_file(const std::string& path);
 /// Writes beside `path` and renames over it, mode 0640 then the readers' ACL as `set_access` does it (called
 /// with the open file before the rename). Throws std::system_error; the old file is then still there.
 void replace_ring_file(const std::string& path, Bytes file, const std::function<void(int fd)>& set_access);

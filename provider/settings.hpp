@@ -13,7 +13,7 @@ enum class Attach { yes, no, force };
 
 /// Checked settings; the defaults are what a missing key means.
 struct Settings {
-    std::string token;  ///< RFC 7512 URI with module-path or a p11 module in `pkcs11-module`; required
+    std::string token;          ///< RFC 7512 URI with an absolute module-path; required
     std::string module_config;  ///< `module-config`: SOFTHSM2_CONF for the PKCS#11 module; empty: leave the
                                 ///< environment alone
     std::string keyring;        ///< path of the ring file; required unless attach = no
@@ -34,9 +34,9 @@ class SettingsError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Parses the section's key/value pairs (openssl's own keys `module`, `activate`, `identity` are passed
-/// over). An unknown key, a misspelt boolean, a value out of range, a URI that does not parse, a relative
-/// path: SettingsError. Booleans are `yes` and `no`.
+/// Parses the section's key/value pairs (openssl's own keys `module`, `activate`, `identity`, `soft_load`
+/// are passed over). An unknown key, a misspelt boolean, a value out of range, a URI that does not parse, a
+/// relative path: SettingsError. Booleans are `yes` and `no`.
 Settings parse_settings(const std::map<std::string, std::string>& section);
 
 }  // namespace stek

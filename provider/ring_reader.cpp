@@ -1,0 +1,196 @@
+#include "provider/ring_reader.hpp"
+
+#include "provider/ring_file.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <exception>
+#include <mutex>
+#include <pthread.h>
+#include <thread>
+#include <time.h>
+#include <unistd.h>
+#include <utility>
+
+#include <sys/stat.h>
+
+namespace stek {
+namespace {
+
+using View = RingReader::View;
+
+/// Guards every reader's published view; taken only when a view changed. One for all, so that one fork
+/// handler keeps a child from inheriting it locked by a thread that it does not have.
+std::mutex& publishing() {
+    static std::mutex mutex;
+    static const int registered = pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); },
+                                                 [] { publishing().unlock(); });
+    static_cast<void>(registered);
+    return mutex;
+}
+
+/// A thread's own copy of the last view of a reader. Few and fixed: a process has one reader, or one per
+/// library context; further ones share slots and only pay with a lock when they take turns.
+struct Cached {
+    std::uint64_t reader = 0;
+    std::shared_ptr<const View> view;
+};
+constexpr std::size_t cached_readers = 4;
+thread_local std::array<Cached, cached_readers> thread_cache;
+
+std::uint64_t next_reader_id() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return ++last;
+}
+
+using Digest = std::array<std::uint8_t, 32>;
+
+/// The checksum at the end of a ring's image.
+Digest digest_of(Bytes image) noexcept {
+    Digest digest{};
+    if (image.size() >= digest.size())
+        std::copy(image.end() - digest.size(), image.end(), digest.begin());
+    return digest;
+}
+
+}  // namespace
+
+struct RingReader::Impl {
+    Impl(std::string path_, std::string location_)
+        : path(std::move(path_)),
+          location(std::move(location_)),
+          view(std::make_shared<const View>(View{nullptr, RingState::absent, "not looked for yet", 1})) {}
+
+    const std::string path;
+    const std::uint64_t id = next_reader_id();
+    std::atomic<std::uint64_t> looked_at{0};
+    std::atomic<std::uint64_t> sequence{1};
+    std::atomic<bool> first_look_done{false};
+
+    // The looker's: owned by the thread whose process id is in `looker`. Plain data, so that a child that was
+    // forked in the middle of a look can take over from the thread it does not have.
+    std::atomic<pid_t> looker{0};
+    FileStamp stamp{};
+    bool stamp_settled = false;
+    Digest digest{};
+
+    // Under publishing().
+    std::string location;
+    std::shared_ptr<const View> view;
+
+    /// Whoever looks holds this. False if another thread of this process does.
+    bool begin_look() noexcept {
+        const pid_t self = ::getpid();
+        pid_t owner = 0;
+        while (!looker.compare_exchange_weak(owner, self, std::memory_order_acquire))
+            if (owner == self)
+                return false;
+        return true;
+    }
+    void end_look() noexcept { looker.store(0, std::memory_order_release); }
+
+    std::shared_ptr<const View> published() {
+        const std::lock_guard lock(publishing());
+        return view;
+    }
+    void publish(std::shared_ptr<const KeyRing> ring, RingState state, std::string reason) {
+        const auto before = published();
+        if (before->ring == ring && before->state == state && before->reason == reason)
+            return;
+        auto next =
+            std::make_shared<View>(View{std::move(ring), state, std::move(reason), before->sequence + 1});
+        std::shared_ptr<const View> old = next;
+        const std::lock_guard lock(publishing());
+        if (location.empty() && next->ring != nullptr)
+            location = next->ring->location;
+        view.swap(old);
+        sequence.store(next->sequence, std::memory_order_release);
+    }
+    std::string accepted_location() {
+        const std::lock_guard lock(publishing());
+        return location;
+    }
+
+    void refresh(std::uint64_t second) {
+        struct EndLook {
+            Impl* impl;
+            ~EndLook() { impl->end_look(); }
+        };
+        // The first look is waited for, else a thread would decline tickets that the ring opens. Later ones
+        // are one thread's business, and while they last the others go on with what they have.
+        if (!first_look_done.load(std::memory_order_acquire)) {
+            while (!begin_look())
+                std::this_thread::yield();
+            const EndLook end{this};
+            if (first_look_done.load(std::memory_order_relaxed))
+                return;
+            looked_at.store(second, std::memory_order_relaxed);
+            look();
+            first_look_done.store(true, std::memory_order_release);
+            return;
+        }
+        std::uint64_t last = looked_at.load(std::memory_order_relaxed);
+        if (second <= last || !looked_at.compare_exchange_strong(last, second, std::memory_order_relaxed) ||
+            !begin_look())
+            return;
+        const EndLook end{this};
+        look();
+    }
+
+    /// True if the file may have changed since it was read.
+    bool changed() const noexcept {
+        struct stat status {};
+        return !stamp_settled || ::stat(path.c_str(), &status) != 0 || FileStamp::of(status) != stamp;
+    }
+
+    void look() {
+        if (!changed())
+            return;
+        stamp_settled = false;
+        try {
+            take(read_ring_image(path));
+        } catch (const std::exception& error) {
+            publish(published()->ring, RingState::corrupt, path + ": " + error.what());
+        }
+    }
+
+    void take(std::optional<RingImage> image) {
+        if (!image) {
+            publish(nullptr, RingState::absent, path + ": no key ring there");
+            return;
+        }
+        timespec now{};
+        ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+        stamp = image->stamp;
+        stamp_settled = stamp.settled_by(now.tv_sec);
+        std::shared_ptr<const KeyRing> ring = decode_ring(image->bytes.bytes());
+        if (const std::string ours = accepted_location(); !ours.empty() && ring->location != ours)
+            throw RingError("key ring: of location " + ring->location + ", not " + ours);
+        const Digest read = digest_of(image->bytes.bytes());
+        if (published()->state == RingState::good && read == digest)
+            return;
+        publish(std::move(ring), RingState::good, {});
+        digest = read;
+    }
+};
+
+RingReader::RingReader(std::string path, std::string location)
+    : impl_(std::make_unique<Impl>(std::move(path), std::move(location))) {}
+
+RingReader::~RingReader() = default;
+
+std::shared_ptr<const View> RingReader::current(std::uint64_t monotonic_seconds) noexcept {
+    Impl& impl = *impl_;
+    try {
+        impl.refresh(monotonic_seconds);
+    } catch (const std::exception&) {
+        // Out of memory: the view stays, and the next second tries again.
+    }
+    Cached& cached = thread_cache[impl.id % cached_readers];
+    if (cached.reader != impl.id || cached.view->sequence != impl.sequence.load(std::memory_order_acquire))
+        cached = {impl.id, impl.published()};
+    return cached.view;
+}
+
+}  // namespace stek
