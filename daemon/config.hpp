@@ -1,0 +1,45 @@
+// stekd.toml: what it may say, read strictly.
+#pragma once
+
+#include "daemon/plan.hpp"
+#include "pkcs11/uri.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace stek::daemon {
+
+/// Something in the configuration that cannot be used. what() reads "stekd.toml:12: paths.keyring: ...", with
+/// what is allowed.
+class ConfigError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+struct Config {
+    std::string file;
+    std::string location;
+    Policy policy;
+    unsigned stale_epochs = 2;
+    unsigned ring_version = 1;
+    std::vector<std::string>
+        readers;  ///< users that TLS servers run as; whether they exist is not asked here
+    bool allow_weak_token = false;
+
+    pkcs11::TokenUri vault, ticket;
+    /// CKA_PRIVATE of the pairs. False where the token's files are the gate and servers have no PIN
+    /// (SoftHSM).
+    bool private_pairs = true;
+
+    std::string module_config;  ///< SOFTHSM2_CONF for the PKCS#11 module; may be empty
+    std::string provider;       ///< stek.so
+    std::string keyring;
+    std::string stats;  ///< directory of the servers' counters; empty: none
+    std::string state;  ///< directory of what stekd remembers
+};
+
+/// Throws ConfigError: no such file, not TOML, an unknown key, one missing, a wrong type, out of range.
+Config load_config(const std::string& file);
+
+}  // namespace stek::daemon

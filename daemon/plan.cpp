@@ -1,0 +1,286 @@
+#include "daemon/plan.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+namespace stek::daemon {
+namespace {
+
+// RSA-3072 takes up to 2 s to make (measured), so short periods share a pair, made a minute before its time.
+constexpr std::uint64_t shortest_pair_period = 600;
+constexpr std::uint64_t pair_lead = 60;
+
+class Planner {
+  public:
+    Planner(const Now& now, const Policy& policy, const World& world)
+        : now_(now),
+          policy_(policy),
+          world_(world),
+          current_(policy.epoch_at(now.wall)),
+          records_(world.ring),
+          memory_(world.memory),
+          chain_(world.chain) {
+        for (const auto& record : world.ring)
+            memory_.reserve(record.key);  // a state file that was lost must not bring a name back
+        std::erase_if(memory_.pairs, [&](const KnownPair& pair) { return !in_token(pair.id); });
+    }
+
+    Plan run() {
+        retire_dead();
+        ensure_chain();
+        provide(current_);
+        publish_if_changed();
+        advance_chain();
+        for (unsigned k = 1; k <= policy_.ahead(); ++k)
+            provide(current_ + k);
+        publish_if_changed();
+        prepare_pair();
+        destroy_pairs();
+        plan_.next_edge = static_cast<std::int64_t>((current_ + 1) * policy_.period);
+        for (const auto& record : records_)
+            plan_.next_destruction =
+                std::min(plan_.next_destruction.value_or(record.destroy_at), record.destroy_at);
+        return std::move(plan_);
+    }
+
+  private:
+    void add(Action action) { plan_.actions.push_back(std::move(action)); }
+
+    [[nodiscard]] bool in_token(const PairId& id) const {
+        return std::find(world_.token_pairs.begin(), world_.token_pairs.end(), id) !=
+               world_.token_pairs.end();
+    }
+
+    // Longest that a record can have to live, by its own windows. More than that is a ring of another boot.
+    static std::uint64_t longest_life(const RecordView& record) {
+        const auto length = [](std::int64_t from, std::int64_t to) {
+            return static_cast<std::uint64_t>(std::max<std::int64_t>(to - from, 0));
+        };
+        return length(record.not_before, record.open_until) + 1 +
+               Policy::max_ahead * length(record.not_before, record.seal_until);
+    }
+
+    void retire_dead() {
+        std::erase_if(records_, [&](const RecordView& record) {
+            const char* why = nullptr;
+            if (record.destroy_at <= now_.boot)
+                why = "expired";
+            else if (record.destroy_at - now_.boot > longest_life(record))
+                why = "of another boot";
+            else if (!in_token(record.pair))
+                why = "its key pair is gone";
+            if (why == nullptr)
+                return false;
+            add(Retire{record.key, why});
+            changed_ = true;
+            return true;
+        });
+    }
+
+    void ensure_chain() {
+        if (chain_)
+            return;
+        if (memory_.highest_index)
+            add(Alarm{"the vault has lost its chain key; a new one is made"});
+        chain_ = ChainPosition{memory_.highest_index ? *memory_.highest_index + 1 : 0, current_};
+        add(MakeChain{*chain_});
+    }
+
+    // A record counts by its window, not by its number alone: numbers mean other times after a change of
+    // period.
+    [[nodiscard]] bool provided(std::uint64_t epoch, std::uint32_t at_least) const {
+        return std::any_of(records_.begin(), records_.end(), [&](const RecordView& record) {
+            return record.key.epoch == epoch && record.key.revision >= at_least &&
+                   record.not_before == begin_of(epoch) && record.seal_until == begin_of(epoch + 1);
+        });
+    }
+
+    [[nodiscard]] std::int64_t begin_of(std::uint64_t epoch) const {
+        return static_cast<std::int64_t>(epoch * policy_.period);
+    }
+
+    void provide(std::uint64_t epoch) {
+        KeyId key{epoch, 0};
+        if (world_.hourly.made_here) {
+            if (provided(epoch, 0))
+                return;
+            key = memory_.next(epoch);
+        } else {
+            std::optional<KeyId> newest;
+            for (const auto& id : world_.hourly.at_hand)
+                if (id.epoch == epoch && (!newest || *newest < id))
+                    newest = id;
+            if (provided(epoch, newest ? newest->revision : 0))
+                return;
+            if (!newest) {
+                if (epoch == current_)
+                    add(Alarm{"no hourly key for epoch " + std::to_string(epoch)});
+                return;
+            }
+            if (epoch < chain_->epoch)
+                return;
+            key = *newest;
+        }
+        make_room();
+        const auto slot = policy_.pair_slot(epoch);
+        ensure_pair(slot);
+        const auto steps = steps_to(epoch);
+        memory_.reserve(key, chain_->index + steps);
+        const auto open_until = begin_of(epoch + 1) + static_cast<std::int64_t>(policy_.session_timeout);
+        // Both clocks are whole seconds, each up to one behind: one more, so that it is never early.
+        const auto destroy_at = now_.boot + static_cast<std::uint64_t>(open_until - now_.wall) + 1;
+        add(Derive{key, steps, chain_->index + steps, slot, begin_of(epoch), begin_of(epoch + 1), open_until,
+                   destroy_at});
+        records_.push_back({key, begin_of(epoch), begin_of(epoch + 1), open_until, destroy_at, PairId{}});
+        changed_ = true;
+    }
+
+    // A clock that jumps all day could fill the ring. What would go first anyway goes then, the newest never.
+    void make_room() {
+        while (records_.size() >= max_ring_records) {
+            auto first = std::min_element(records_.begin(), records_.end(), [](const auto& a, const auto& b) {
+                return a.destroy_at < b.destroy_at;
+            });
+            add(Alarm{"the ring is full; its oldest record goes early"});
+            add(Retire{first->key, "the ring is full"});
+            records_.erase(first);
+        }
+    }
+
+    // The clock that the pair was made by may have been set back since: a pair is not used for ever.
+    [[nodiscard]] bool fresh(const KnownPair& pair) const {
+        return now_.boot >= pair.made_at && now_.boot - pair.made_at <= 2 * policy_.pair_period() + pair_lead;
+    }
+
+    void ensure_pair(std::int64_t slot) {
+        const auto known =
+            std::any_of(memory_.pairs.begin(), memory_.pairs.end(),
+                        [&](const KnownPair& pair) { return pair.slot == slot && fresh(pair); });
+        if (known)
+            return;
+        add(MakePair{slot});
+        memory_.pairs.push_back({PairId{}, slot, now_.boot});
+    }
+
+    // In a fleet the index is the epoch. Standalone it counts: the next epochs go the next steps, any other
+    // epoch goes beyond all that there was.
+    [[nodiscard]] std::uint64_t steps_to(std::uint64_t epoch) const {
+        const bool onward = epoch >= chain_->epoch;
+        if (onward && (!world_.hourly.made_here || epoch - chain_->epoch <= policy_.ahead()))
+            return epoch - chain_->epoch;
+        const auto highest = memory_.highest_index.value_or(0);
+        if (highest <= chain_->index)
+            return Policy::jump_steps;
+        // Killed between the derivation and the advance: on to the index that this epoch has already.
+        if (memory_.index_epoch == epoch)
+            return highest - chain_->index;
+        return std::max(Policy::jump_steps, highest + 1 - chain_->index);
+    }
+
+    void advance_chain() {
+        // In a fleet it moves for epochs with a bundle only, and never back: a wrong clock cannot run it.
+        const bool may = world_.hourly.made_here || (provided(current_, 0) && chain_->epoch < current_);
+        if (chain_->epoch == current_ || !may)
+            return;
+        const auto steps = steps_to(current_);
+        add(Advance{steps, current_});
+        chain_ = ChainPosition{chain_->index + steps, current_};
+    }
+
+    void publish_if_changed() {
+        if (changed_)
+            add(Publish{});
+        changed_ = false;
+    }
+
+    [[nodiscard]] std::uint64_t last_paired_epoch() const {
+        const auto lead = policy_.period < shortest_pair_period
+                              ? (pair_lead + policy_.period - 1) / policy_.period
+                              : std::uint64_t{0};
+        return current_ + policy_.ahead() + lead;
+    }
+
+    void prepare_pair() {
+        if (world_.hourly.made_here)
+            ensure_pair(policy_.pair_slot(last_paired_epoch()));
+    }
+
+    void destroy_pairs() {
+        for (const auto& id : world_.token_pairs) {
+            const bool named = std::any_of(records_.begin(), records_.end(),
+                                           [&](const RecordView& record) { return record.pair == id; });
+            if (named)
+                continue;
+            const auto known = std::find_if(world_.memory.pairs.begin(), world_.memory.pairs.end(),
+                                            [&](const KnownPair& pair) { return pair.id == id; });
+            const bool known_here = known != world_.memory.pairs.end();
+            if (known_here && fresh(*known) && known->slot >= policy_.pair_slot(current_) &&
+                known->slot <= policy_.pair_slot(last_paired_epoch()))
+                continue;
+            const bool was_named = std::any_of(world_.ring.begin(), world_.ring.end(),
+                                               [&](const RecordView& record) { return record.pair == id; });
+            add(DestroyPair{id, !known_here && !was_named});
+        }
+    }
+
+    const Now& now_;
+    const Policy& policy_;
+    const World& world_;
+    std::uint64_t current_;
+    std::vector<RecordView> records_;
+    Memory memory_;
+    std::optional<ChainPosition> chain_;
+    bool changed_ = false;
+    Plan plan_;
+};
+
+}  // namespace
+
+unsigned Policy::ahead() const noexcept {
+    return static_cast<unsigned>(std::clamp<std::uint64_t>((max_ahead + period - 1) / period, 1, max_ahead));
+}
+
+std::uint64_t Policy::pair_period() const noexcept {
+    return std::max(period, shortest_pair_period);
+}
+
+std::uint64_t Policy::epoch_at(std::int64_t wall) const noexcept {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(wall, 0)) / period;
+}
+
+std::int64_t Policy::pair_slot(std::uint64_t epoch) const noexcept {
+    const auto begin = epoch * period;
+    return static_cast<std::int64_t>(begin - begin % pair_period());
+}
+
+std::uint64_t Policy::records_alive() const noexcept {
+    return (session_timeout + period - 1) / period + 2 + ahead();
+}
+
+KeyId Memory::next(std::uint64_t epoch) const {
+    if (!highest_epoch || epoch > *highest_epoch)
+        return {epoch, 0};
+    if (highest_revision == std::numeric_limits<std::uint32_t>::max())
+        throw std::overflow_error("all revisions are used; make a new instance");
+    return {epoch, highest_revision + 1};
+}
+
+void Memory::reserve(KeyId key) noexcept {
+    highest_epoch = std::max(highest_epoch.value_or(0), key.epoch);
+    highest_revision = std::max(highest_revision, key.revision);
+}
+
+void Memory::reserve(KeyId key, std::uint64_t index) noexcept {
+    reserve(key);
+    if (highest_index && *highest_index > index)
+        return;
+    highest_index = index;
+    index_epoch = key.epoch;
+}
+
+Plan plan(const Now& now, const Policy& policy, const World& world) {
+    return Planner(now, policy, world).run();
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,162 @@
+// A location in miniature: tokens, ring file and state as plain values, and an executor that can be killed
+// before each action and in the middle of those that have a middle.
+#pragma once
+
+#include "daemon/plan.hpp"
+
+#include <random>
+#include <set>
+#include <tuple>
+
+namespace stek::test {
+
+struct Killed {};
+
+class PlanWorld {
+  public:
+    explicit PlanWorld(std::uint64_t seed, daemon::Policy policy) : policy(policy), random_(seed) {}
+
+    /// Plans and acts until the plan is empty. Throws Killed at an action, with the given chance.
+    void run(double kill_chance = 0) {
+        draft_ = ring;
+        for (int pass = 0; pass < 8; ++pass) {
+            const auto plan = daemon::plan(now, policy, seen());
+            if (plan.actions.empty())
+                return;
+            for (const auto& action : plan.actions) {
+                maybe_die(kill_chance);
+                ++actions;
+                std::visit([&](const auto& a) { act(a, kill_chance); }, action);
+            }
+        }
+        violations.insert("the plan comes to rest");
+    }
+
+    [[nodiscard]] daemon::World seen() const {
+        daemon::World world;
+        world.ring = draft_;
+        world.ring_there = ring_there;
+        world.ring_period = ring_period;
+        world.chain = chain;
+        for (const auto& id : token_pairs)
+            world.token_pairs.push_back(id);
+        world.memory = memory;
+        world.hourly = hourly;
+        return world;
+    }
+
+    [[nodiscard]] bool seals(std::int64_t at) const {
+        for (const auto& record : ring)
+            if (record.not_before <= at && at < record.seal_until)
+                return true;
+        return false;
+    }
+
+    void lose_ring() {
+        ring.clear();
+        ring_there = false;
+        exempt_from_age = true;
+    }
+
+    daemon::Policy policy;
+    daemon::Now now{1'800'000'000, 1000};
+    std::vector<daemon::RecordView> ring;  ///< as published
+    bool ring_there = false;
+    std::uint64_t ring_period = 0;
+    std::optional<ChainPosition> chain;
+    std::set<PairId> token_pairs;
+    daemon::Memory memory;
+    daemon::HourlyKeys hourly;
+
+    std::set<std::string> violations;
+    std::set<std::string> alarms;
+    unsigned actions = 0, derived = 0, chains_made = 0, strays = 0;
+    bool exempt_from_age = false;
+
+  private:
+    void maybe_die(double chance) {
+        if (std::bernoulli_distribution(chance)(random_))
+            throw Killed{};
+    }
+
+    void require(bool holds, const char* invariant) {
+        if (!holds)
+            violations.insert(invariant);
+    }
+
+    void act(const daemon::MakeChain& action, double) {
+        require(!chain, "a chain key is made only where there is none");
+        chain = action.at;
+        ++chains_made;
+    }
+
+    void act(const daemon::MakePair& action, double kill_chance) {
+        PairId id{};
+        for (auto& byte : id)
+            byte = static_cast<std::uint8_t>(random_());
+        token_pairs.insert(id);
+        maybe_die(kill_chance);  // a stray is left
+        memory.pairs.push_back({id, action.slot, now.boot});
+    }
+
+    void act(const daemon::Derive& action, double kill_chance) {
+        require(chain && chain->index + action.steps == action.index, "the index is steps on from the chain");
+        memory.reserve(action.key, action.index);
+        maybe_die(kill_chance);
+        require(keys_.emplace(action.key.epoch, action.key.revision).second,
+                "no (epoch, revision) is used twice");
+        require(inputs_.emplace(chains_made, action.index, action.key.revision).second,
+                "no (chain index, revision) is used twice");
+        const daemon::KnownPair* pair = nullptr;
+        for (const auto& known : memory.pairs)
+            if (known.slot == action.slot && token_pairs.contains(known.id))
+                pair = &known;
+        require(pair != nullptr, "a key pair is there before what is wrapped to it");
+        if (pair == nullptr)
+            return;
+        draft_.push_back({action.key, action.not_before, action.seal_until, action.open_until,
+                          action.destroy_at, pair->id});
+        require(action.destroy_at >= now.boot + static_cast<std::uint64_t>(action.open_until - now.wall),
+                "a record lives for all of its open window");
+        ++derived;
+    }
+
+    void act(const daemon::Retire& action, double) {
+        std::erase_if(draft_, [&](const auto& record) {
+            if (record.key != action.key)
+                return false;
+            require(record.destroy_at <= now.boot || !token_pairs.contains(record.pair) || exempt_from_age,
+                    "no record is destroyed before its age");
+            return true;
+        });
+    }
+
+    void act(const daemon::Publish&, double) {
+        ring = draft_;
+        ring_there = true;
+        ring_period = policy.period;
+    }
+
+    void act(const daemon::Advance& action, double) {
+        require(seals(now.wall), "the ring is in place before the chain key behind it is destroyed");
+        require(chain && action.steps > 0, "the chain only goes on");
+        chain = ChainPosition{chain->index + action.steps, action.epoch};
+    }
+
+    void act(const daemon::DestroyPair& action, double) {
+        for (const auto& record : ring)
+            require(record.pair != action.id, "no pair is destroyed that the ring names");
+        token_pairs.erase(action.id);
+        strays += action.stray ? 1 : 0;
+        std::erase_if(memory.pairs, [&](const auto& pair) { return pair.id == action.id; });
+    }
+
+    void act(const daemon::Alarm& action, double) { alarms.insert(action.text); }
+
+    std::vector<daemon::RecordView> draft_;
+    std::set<std::pair<std::uint64_t, std::uint32_t>> keys_;
+    std::set<std::tuple<unsigned, std::uint64_t, std::uint32_t>> inputs_;
+    std::mt19937_64 random_;
+};
+
+}  // namespace stek::test
