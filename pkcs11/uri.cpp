@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
+#include <map>
 #include <memory>
-#include <set>
 
 #include <p11-kit/uri.h>
 
@@ -51,20 +52,46 @@ std::optional<std::string> optional_text(const char* text) {
     return text == nullptr ? std::nullopt : std::optional<std::string>(text);
 }
 
-/// RFC 7512, section 2.3: no attribute twice. p11-kit would take the last one.
-void refuse_duplicates(const std::string& text) {
-    const std::size_t query = text.find('?');
-    std::set<std::string> seen;
+/// p11-kit passes over a name it does not know and takes the last of two; a misspelt one would then choose
+/// another token. RFC 7512, section 2.3: no attribute twice.
+std::map<std::string, std::string> raw_attributes(const std::string& text) {
+    static constexpr std::string_view path_names[] = {"token", "serial", "manufacturer", "model", "slot-id"};
+    static constexpr std::string_view query_names[] = {"module-path", "pin-source"};
+    const std::size_t query = std::min(text.find('?'), text.size());
+    std::map<std::string, std::string> found;
     std::size_t begin = text.find(':') + 1;
     while (begin < text.size()) {
-        const std::size_t end = std::min(text.find_first_of(begin > query ? "&" : ";?", begin), text.size());
+        const bool in_query = begin > query;
+        const std::size_t end = std::min(text.find_first_of(in_query ? "&" : ";?", begin), text.size());
         const std::size_t name_end = std::min(text.find('=', begin), end);
         const std::string name = text.substr(begin, name_end - begin);
-        if (!name.empty() && !seen.insert(name).second) {
+        const bool known =
+            in_query ? std::ranges::count(query_names, name) : std::ranges::count(path_names, name);
+        if (begin != end && !known) {
+            refuse(text, "it names what does not choose a token" + std::string(allowed));
+        }
+        const std::string value = name_end < end ? text.substr(name_end + 1, end - name_end - 1) : "";
+        if (begin != end && !found.emplace(name, value).second) {
             refuse(text, name + " is given twice");
         }
         begin = end + 1;
     }
+    return found;
+}
+
+/// p11-kit lets a number that is too large wrap.
+std::optional<CK_SLOT_ID> slot_id(const std::string& text, const std::map<std::string, std::string>& given) {
+    const auto found = given.find("slot-id");
+    if (found == given.end()) {
+        return std::nullopt;
+    }
+    const std::string& digits = found->second;
+    CK_SLOT_ID id = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
+    if (error != std::errc() || end != digits.data() + digits.size()) {
+        refuse(text, "slot-id is not a number in range");
+    }
+    return id;
 }
 
 }  // namespace
@@ -86,16 +113,9 @@ TokenUri TokenUri::parse(const std::string& text) {
     if (text.find('\0') != std::string::npos) {
         refuse(text, "it holds a NUL");
     }
-    refuse_duplicates(text);
-    CK_ULONG attributes = 0;
-    p11_kit_uri_get_attributes(uri.get(), &attributes);
-    const CK_INFO* module = p11_kit_uri_get_module_info(uri.get());
-    const CK_SLOT_INFO* slot = p11_kit_uri_get_slot_info(uri.get());
-    if (p11_kit_uri_any_unrecognized(uri.get()) != 0 || attributes != 0 ||
-        p11_kit_uri_get_module_name(uri.get()) != nullptr || module->libraryDescription[0] != 0 ||
-        module->manufacturerID[0] != 0 || module->libraryVersion.major != 0xFF ||
-        slot->slotDescription[0] != 0 || slot->manufacturerID[0] != 0) {
-        refuse(text, "it names what does not choose a token" + std::string(allowed));
+    const auto given = raw_attributes(text);
+    if (p11_kit_uri_any_unrecognized(uri.get()) != 0) {
+        refuse(text, "a value is longer than Cryptoki's field for it");
     }
 
     TokenUri parsed;
@@ -113,9 +133,7 @@ TokenUri TokenUri::parse(const std::string& text) {
     parsed.serial_ = named(token->serialNumber);
     parsed.manufacturer_ = named(token->manufacturerID);
     parsed.model_ = named(token->model);
-    if (const CK_SLOT_ID id = p11_kit_uri_get_slot_id(uri.get()); id != static_cast<CK_SLOT_ID>(-1)) {
-        parsed.slot_ = id;
-    }
+    parsed.slot_ = slot_id(text, given);
     return parsed;
 }
 
