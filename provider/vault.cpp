@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <stdexcept>
 #include <string_view>
 
@@ -16,6 +17,7 @@ using pkcs11::ScopedObject;
 
 constexpr std::string_view chain_label = "stekd chain aes-cbc v1";
 constexpr std::size_t chain_id_size = 16;
+constexpr std::size_t step_size = 32;
 
 std::array<std::uint8_t, chain_id_size> encode_id(ChainPosition at) {
     std::array<std::uint8_t, chain_id_size> id{};
@@ -54,6 +56,25 @@ Attributes chain_pattern() {
     return pattern;
 }
 
+/// Nothing unless the object is a chain key to its end: SoftHSM loads a file that was cut short, with the
+/// attributes before the cut, and writes them in rising order; CKA_ALLOWED_MECHANISMS is the last.
+std::optional<ChainPosition> whole_chain_key(pkcs11::Session& session, CK_OBJECT_HANDLE key) {
+    static constexpr CK_MECHANISM_TYPE mechanism = CKM_AES_CBC_ENCRYPT_DATA;
+    try {
+        const auto id = session.attribute(key, CKA_ID);
+        const auto allowed = session.attribute(key, CKA_ALLOWED_MECHANISMS);
+        if (id && id->size() == chain_id_size && session.number_attribute(key, CKA_VALUE_LEN) == step_size &&
+            allowed && allowed->size() == sizeof mechanism &&
+            std::memcmp(allowed->data(), &mechanism, sizeof mechanism) == 0)
+            return decode_id(*id);
+    } catch (const pkcs11::Error& error) {
+        // Only what speaks of this object: another error must not look like a vault without a chain.
+        if (error.rv() != CKR_ATTRIBUTE_VALUE_INVALID && error.rv() != CKR_OBJECT_HANDLE_INVALID)
+            throw;
+    }
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::span<const pkcs11::NeededMechanism> vault_mechanisms() noexcept {
@@ -68,12 +89,9 @@ std::span<const pkcs11::NeededMechanism> vault_mechanisms() noexcept {
 std::vector<Chain::Found> Chain::find() {
     Attributes pattern = chain_pattern();
     std::vector<Found> found;
-    for (const CK_OBJECT_HANDLE key : session_->find(pattern)) {
-        const auto id = session_->attribute(key, CKA_ID);
-        const auto size = session_->number_attribute(key, CKA_VALUE_LEN);
-        if (id && id->size() == chain_id_size && size == hourly_key_size)
-            found.push_back({decode_id(*id), key});
-    }
+    for (const CK_OBJECT_HANDLE key : session_->find(pattern))
+        if (const auto at = whole_chain_key(*session_, key))
+            found.push_back({*at, key});
     std::ranges::sort(found, {}, &Found::at);
     return found;
 }
