@@ -302,7 +302,9 @@ bool final(Cipher& cipher, unsigned char* out, std::size_t& written, std::size_t
     }
     if (cipher.phase != Phase::updated) {
         cipher.phase = Phase::finished;
-        return fail(PROV_R_CIPHER_OPERATION_FAILED, "not opened");
+        // libssl goes on with a full handshake and leaves the error queue as it is: a server that then looks
+        // at it takes "wants to read" for a failure (nginx: tried).
+        return cipher.exchange != nullptr ? false : fail(PROV_R_CIPHER_OPERATION_FAILED, "not opened");
     }
     if (cipher.sealing) {
         if (out == nullptr || room < gcm_tag_size) {

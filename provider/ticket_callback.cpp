@@ -30,6 +30,7 @@ struct Call {
     Process& process;
     SSL* ssl;
     Connection& connection;
+    SSL_CTX* ctx;  ///< whose certificate, verify mode and CAs make the audience
     TlsContext& context;
     std::shared_ptr<const KeyRing> ring;
     std::int64_t now;
@@ -55,8 +56,7 @@ EVP_CIPHER* stek_cipher() noexcept {
 }
 
 std::optional<Audience> audience(const Call& call, std::string_view server_name) noexcept {
-    return call.context.audience.of(call.libssl, call.connection.first_ctx, call.provider.settings(),
-                                    server_name);
+    return call.context.audience.of(call.libssl, call.ctx, call.provider.settings(), server_name);
 }
 
 /// Hands cipher and MAC to libssl, ready for this record and audience.
@@ -185,6 +185,13 @@ int open(const Call& call, const unsigned char* key_name, const unsigned char* i
     return accept_and_renew;
 }
 
+/// The SSL_CTX that SSL_new was given. HAProxy gives a bare one: its client hello callback, which runs before
+/// any ticket is opened, has then switched to the bind's context with certificate and verify mode.
+SSL_CTX* audience_ctx(const LibSsl& libssl, const SSL* ssl, const Connection& connection) noexcept {
+    const bool bare = libssl.ctx_certificate(connection.first_ctx) == nullptr;
+    return bare ? libssl.get_ctx(ssl) : connection.first_ctx;
+}
+
 int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
            int sealing) noexcept {
     const LibSsl* libssl = LibSsl::load();
@@ -197,13 +204,14 @@ int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX*
         return decline;
     }
     Connection* connection = connection_of(*libssl, ssl);
-    TlsContext* context = connection != nullptr ? context_of(*libssl, connection->first_ctx) : nullptr;
+    SSL_CTX* ctx = connection != nullptr ? audience_ctx(*libssl, ssl, *connection) : nullptr;
+    TlsContext* context = ctx != nullptr ? context_of(*libssl, ctx) : nullptr;
     if (context == nullptr) {
         return declined(*process, Decline::no_audience);
     }
-    const Call call{
-        *libssl,           *provider, *process, ssl, *connection, *context, provider->ring(*process),
-        std::time(nullptr)};
+    const Call call{*libssl,           *provider, *process, ssl,
+                    *connection,       ctx,       *context, provider->ring(*process),
+                    std::time(nullptr)};
     if (!call.ring) {
         return declined(*process, Decline::no_ring);
     }
