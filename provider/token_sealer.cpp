@@ -131,6 +131,10 @@ pkcs11::Session& TokenSealer::session_of(Local& mine) {
     return *mine.session;
 }
 
+bool TokenSealer::failing_again() const noexcept {
+    return rest_ms_.load(std::memory_order_relaxed) > 0;
+}
+
 bool TokenSealer::resting() const noexcept {
     return now_ms() < rest_until_ms_.load(std::memory_order_relaxed);
 }
@@ -190,6 +194,11 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         back_off(error.what());
         return SealStatus::token_down;
     } catch (const pkcs11::TokenError& error) {
+        // A pair that is not to be found: once may be a race with its making; twice, and the module's idea of
+        // the token is out of date (SoftHSM forgets objects whose files were away). Then all is opened anew.
+        if (failing_again()) {
+            relink_.store(true);
+        }
         back_off(error.what());
         return SealStatus::no_key;
     } catch (const std::exception& error) {

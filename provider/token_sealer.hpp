@@ -60,7 +60,8 @@ class TokenSealer final : public Sealer {
     void publish(std::shared_ptr<const Table> table);
     void back_off(const std::string& reason) noexcept;
     void recovered() noexcept;
-    [[nodiscard]] bool resting() const noexcept;
+    [[nodiscard]] bool resting() const noexcept;        ///< left alone now
+    [[nodiscard]] bool failing_again() const noexcept;  ///< the last try failed too
 
     const Settings settings_;
     const std::shared_ptr<const pkcs11::Library> library_;
