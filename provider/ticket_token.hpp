@@ -54,8 +54,11 @@ struct ProbeResult {
     std::string answer;  ///< "CKR_TEMPLATE_INCONSISTENT"
 };
 std::vector<ProbeResult> probe_enforcement(pkcs11::Session& read_write, bool is_private);
-/// The attempts on a pair that is there; the pair itself stays. Throws TokenError if it cannot even unwrap.
-std::vector<ProbeResult> probe_pair(pkcs11::Session& read_write, const TicketPair& pair);
+/// The attempts on a pair that is there, with keys that it unwraps by `stek_template`; the pair itself stays.
+/// Throws TokenError if it cannot even unwrap and seal.
+using StekTemplate = pkcs11::Attributes (*)();
+std::vector<ProbeResult> probe_pair(pkcs11::Session& read_write, const TicketPair& pair,
+                                    StekTemplate stek_template = unwrapped_stek_template);
 [[nodiscard]] bool enforced(const std::vector<ProbeResult>& results) noexcept;
 
 }  // namespace stek

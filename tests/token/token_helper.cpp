@@ -1,6 +1,6 @@
 // Another process with the token: one that is killed at work, one that is another user.
 //
-//   token_helper advance URI                      logs in, prints "ready", then advances the chain for ever
+//   token_helper advance URI                      logs in, prints "ready", then "advanced" for each step
 //   token_helper make-pairs URI                   logs in, prints "ready", then makes and destroys pairs
 //   token_helper seal URI PAIR HASH WRAPPED       unwraps in a read-only session without login; prints what
 //                                                 GCM with a zero IV makes of 16 zero bytes (hexadecimal)
@@ -25,8 +25,10 @@ pkcs11::Session logged_in(const std::string& uri) {
     pkcs11::Session session = logged_in(uri);
     Chain chain(session);
     std::cout << "ready" << std::endl;
-    for (;;)
+    for (;;) {
         chain.advance(1, chain.position().value().epoch + 1);
+        std::cout << "advanced" << std::endl;
+    }
 }
 
 [[noreturn]] void make_pairs(const std::string& uri) {

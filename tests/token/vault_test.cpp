@@ -248,7 +248,9 @@ BOOST_AUTO_TEST_CASE(a_kill_at_any_moment_loses_nothing) {
         std::string line;
         BOOST_REQUIRE(std::getline(out, line));
         BOOST_REQUIRE_EQUAL(line, "ready");
-        std::this_thread::sleep_for(std::chrono::microseconds(random() % 12000));
+        for (unsigned wait = 1 + random() % 5; wait > 0; --wait)
+            BOOST_REQUIRE(std::getline(out, line));
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 7000));
         BOOST_REQUIRE_EQUAL(kill(child.id(), SIGKILL), 0);
         child.wait();
         const auto token = find_token(SoftHsm::uri(made));
@@ -267,7 +269,7 @@ BOOST_AUTO_TEST_CASE(a_kill_at_any_moment_loses_nothing) {
         if (at->epoch <= 1064)
             BOOST_TEST(name_at(session, 1064) == first);
     }
-    BOOST_TEST(last > start.index + 40);
+    BOOST_TEST(last >= start.index + 40);
     BOOST_TEST_MESSAGE("killed with two keys in the token: " << doubles << " of 40 times");
     // The key at the end is the one that the first becomes in a vault that nobody disturbed.
     SoftHsm::finalize();
