@@ -147,7 +147,7 @@ Secret read_pin(const std::string& source) {
     if (path.starts_with("///")) {  // RFC 8089, with an empty authority
         path.erase(0, 2);
     }
-    if (!path.starts_with('/')) {
+    if (!path.starts_with('/') || path.starts_with("//")) {
         refuse(source, "is not an absolute path");
     }
     return read_pin_file(source, path);
