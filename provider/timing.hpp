@@ -13,6 +13,13 @@ inline std::uint64_t coarse_seconds() noexcept {
     return static_cast<std::uint64_t>(now.tv_sec);
 }
 
+/// CLOCK_MONOTONIC_COARSE in milliseconds; ticks every 1 to 10 of them.
+inline std::uint64_t coarse_milliseconds() noexcept {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
+}
+
 /// Measures from its making.
 class Stopwatch {
   public:

@@ -2,6 +2,8 @@
 
 #include "pkcs11/session.hpp"
 #include "provider/ticket_token.hpp"
+#include "provider/timing.hpp"
+#include "provider/token_link.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,50 +18,15 @@ namespace stek {
 
 namespace {
 
-constexpr std::uint64_t first_rest_ms = 100;
-constexpr std::uint64_t longest_rest_ms = 5000;
 constexpr std::uint64_t slow_call_ms =
     1000;  // a call this slow counts as a failing token: the next handshakes go without
 constexpr std::uint64_t known_answer_every_ms = 1000;
 constexpr auto wait_for_other_thread = std::chrono::milliseconds(50);
 constexpr auto wait_for_calls_to_end = std::chrono::milliseconds(500);
 
-std::uint64_t now_ms() noexcept {
-    timespec now{};
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);  // 4 ms are near enough for every use here
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1000000;
-}
-
-/// The token or our session with it is gone, or the module was finalised by another: only a new link can
-/// help.
-bool breaks_link(CK_RV rv) noexcept {
-    switch (rv) {
-        case CKR_CRYPTOKI_NOT_INITIALIZED:
-        case CKR_DEVICE_REMOVED:
-        case CKR_TOKEN_NOT_PRESENT:
-        case CKR_TOKEN_NOT_RECOGNIZED:
-        case CKR_SLOT_ID_INVALID:
-        case CKR_SESSION_CLOSED:
-        case CKR_SESSION_HANDLE_INVALID:
-        case CKR_KEY_HANDLE_INVALID:
-        case CKR_OBJECT_HANDLE_INVALID:
-        case CKR_USER_NOT_LOGGED_IN:
-            return true;
-        default:
-            return false;
-    }
-}
-
 std::atomic<std::uint64_t> next_id{1};
 
 }  // namespace
-
-struct TokenSealer::Link {
-    std::shared_ptr<pkcs11::Module> module;
-    std::shared_ptr<pkcs11::Token> token;
-    pkcs11::Session keys;  // owns the unwrapped keys; used under mutex_ only
-    std::uint64_t id;
-};
 
 struct TokenSealer::Key {
     KeyName name{};
@@ -68,7 +35,7 @@ struct TokenSealer::Key {
 };
 
 struct TokenSealer::Table {
-    std::shared_ptr<Link> link;
+    std::shared_ptr<TokenLink> link;
     std::shared_ptr<const KeyRing> ring;  // the one that the keys were last compared with
     std::vector<std::shared_ptr<const Key>> keys;
 };
@@ -131,27 +98,15 @@ pkcs11::Session& TokenSealer::session_of(Local& mine) {
     return *mine.session;
 }
 
-bool TokenSealer::failing_again() const noexcept {
-    return rest_ms_.load(std::memory_order_relaxed) > 0;
-}
-
-bool TokenSealer::resting() const noexcept {
-    return now_ms() < rest_until_ms_.load(std::memory_order_relaxed);
-}
-
-void TokenSealer::back_off(const std::string& reason) noexcept {
-    const auto rest = std::clamp(rest_ms_.load() * 2, first_rest_ms, longest_rest_ms);
-    rest_ms_.store(rest);
-    rest_until_ms_.store(now_ms() + rest);
+void TokenSealer::failed(const std::string& reason) noexcept {
     events_.token_error();
-    if (!down_.exchange(true)) {
+    if (back_off_.failed()) {
         events_.token_down(reason);
     }
 }
 
-void TokenSealer::recovered() noexcept {
-    rest_ms_.store(0, std::memory_order_relaxed);
-    if (down_.load(std::memory_order_relaxed) && down_.exchange(false)) {
+void TokenSealer::worked() noexcept {
+    if (back_off_.worked()) {
         events_.token_back();
     }
 }
@@ -167,9 +122,9 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         Local& mine = local();
         if (mine.table && mine.table->ring == ring && !relink_.load(std::memory_order_relaxed) &&
             find(mine, record.name) != nullptr) {
-            return resting() ? SealStatus::token_down : SealStatus::ok;
+            return back_off_.resting() ? SealStatus::token_down : SealStatus::ok;
         }
-        if (resting()) {
+        if (back_off_.resting()) {
             return SealStatus::token_down;
         }
         // Another thread that unwraps takes a few milliseconds; one that hangs must not hold up the rest.
@@ -177,32 +132,32 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         if (!lock) {
             return SealStatus::token_down;
         }
-        const auto begun = now_ms();
+        const auto begun = coarse_milliseconds();
         take_key(mine, ring, record);
         mine.table = table_;
         mine.sequence = sequence_.load(std::memory_order_relaxed);
-        if (now_ms() - begun > slow_call_ms) {
-            back_off("the token took more than a second");
+        if (coarse_milliseconds() - begun > slow_call_ms) {
+            failed("the token took more than a second");
             return SealStatus::token_down;
         }
-        recovered();
+        worked();
         return SealStatus::ok;
     } catch (const pkcs11::Error& error) {
         if (breaks_link(error.rv())) {
             relink_.store(true);
         }
-        back_off(error.what());
+        failed(error.what());
         return SealStatus::token_down;
     } catch (const pkcs11::TokenError& error) {
         // A pair that is not to be found: once may be a race with its making; twice, and the module's idea of
         // the token is out of date (SoftHSM forgets objects whose files were away). Then all is opened anew.
-        if (failing_again()) {
+        if (back_off_.failing_again()) {
             relink_.store(true);
         }
-        back_off(error.what());
+        failed(error.what());
         return SealStatus::no_key;
     } catch (const std::exception& error) {
-        back_off(error.what());
+        failed(error.what());
         return SealStatus::token_down;
     }
 }
@@ -255,7 +210,7 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
     publish(std::move(next));
 }
 
-std::shared_ptr<TokenSealer::Link> TokenSealer::connect(Local& mine, const std::string& serial) {
+std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& serial) {
     const auto old = table_ ? table_->link : nullptr;
     if (old && old->module->usable_here() && old->module->initialized_by_us()) {
         // SoftHSM never sees a token that was made after its C_Initialize: initialise anew, with nobody
@@ -271,25 +226,7 @@ std::shared_ptr<TokenSealer::Link> TokenSealer::connect(Local& mine, const std::
         CallGate& gate;
         ~Reopen() { gate.open(); }
     } const reopen{gate_};
-    auto module = pkcs11::Module::initialize(library_, settings_.module_config);
-    try {
-        const auto uri = pkcs11::TokenUri::parse(settings_.token);
-        auto token = pkcs11::Token::find(module, uri);
-        if (token->serial() != serial) {
-            throw pkcs11::TokenError("token " + token->label() + " has serial " + token->serial() +
-                                     ", the ring is for " + serial);
-        }
-        token->require(ticket_mechanisms(false));
-        pkcs11::Session keys(token, pkcs11::Access::read_only);
-        if (uri.pin_source()) {
-            token->login(keys, pkcs11::read_pin(*uri.pin_source()));
-        }
-        return std::shared_ptr<Link>(
-            new Link{module, std::move(token), std::move(keys), next_id.fetch_add(1)});
-    } catch (...) {
-        module->finalize();  // or the next try would find it initialised, and see no token made since
-        throw;
-    }
+    return connect_token(settings_, library_, serial);
 }
 
 void TokenSealer::forget_all() noexcept {
@@ -354,7 +291,7 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
             if (!mine.table->link->module->usable_here()) {
                 throw pkcs11::TokenError("the module was initialised anew");
             }
-            const auto begun = now_ms();
+            const auto begun = coarse_milliseconds();
             pkcs11::Session& session = session_of(mine);
             CK_GCM_PARAMS params = gcm_params(iv, aad);
             CK_MECHANISM mechanism{CKM_AES_GCM, &params, sizeof params};
@@ -364,13 +301,13 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
             if (rv != CKR_OK) {
                 status = failed_call(mine, *key, rv, sealing);
             } else if (written != wanted) {
-                back_off("the token's AES-GCM gave a result of the wrong length");
+                failed("the token's AES-GCM gave a result of the wrong length");
             } else {
                 status = SealStatus::ok;
-                if (now_ms() - begun > slow_call_ms) {
-                    back_off("the token took more than a second");
+                if (coarse_milliseconds() - begun > slow_call_ms) {
+                    failed("the token took more than a second");
                 } else {
-                    recovered();
+                    worked();
                 }
             }
         }
@@ -378,9 +315,9 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
         if (breaks_link(error.rv())) {
             relink_.store(true);
         }
-        back_off(error.what());
+        failed(error.what());
     } catch (const std::exception& error) {
-        back_off(error.what());
+        failed(error.what());
     }
     if (status != SealStatus::ok) {
         OPENSSL_cleanse(out, room);
@@ -395,14 +332,14 @@ SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool 
     } else if (!sealing) {
         // A bad tag is CKR_GENERAL_ERROR on SoftHSM, as is a broken token: ask the token something it must
         // know, seldom.
-        const auto now = now_ms();
+        const auto now = coarse_milliseconds();
         auto due = next_known_answer_ms_.load();
         if (now < due || !next_known_answer_ms_.compare_exchange_strong(due, now + known_answer_every_ms) ||
             known_answer(mine, key)) {
             return SealStatus::bad_tag;
         }
     }
-    back_off(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv));
+    failed(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv));
     return SealStatus::token_down;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pkcs11/session.hpp"
+#include "provider/back_off.hpp"
 #include "provider/call_gate.hpp"
 #include "provider/sealer.hpp"
 #include "provider/settings.hpp"
@@ -14,6 +15,8 @@
 
 namespace stek {
 
+struct TokenLink;
+
 /// What the sealer tells its owner of; called at changes only, never on the steady path. Must not throw.
 struct SealerEvents {
     std::function<void(const RingRecord&)> key_taken;
@@ -25,7 +28,7 @@ struct SealerEvents {
 /// One process's use of the ticket token. C_Initialize happens at the first prepare(). Threads have a session
 /// each; the keys are session objects of one session more, and the table of them is immutable, copied by
 /// threads when it changed: no lock is shared in the steady state. A failing token is left alone for a while
-/// (0.1 s, doubling up to 5 s).
+/// (BackOff).
 class TokenSealer final : public Sealer {
   public:
     TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11::Library> library,
@@ -43,7 +46,6 @@ class TokenSealer final : public Sealer {
     bool take_share(const KeyName& key) noexcept override;
 
   private:
-    struct Link;   // module, token, the session that owns the keys
     struct Key;    // one unwrapped STEK
     struct Table;  // the keys of one moment, immutable
     struct Local;  // what a thread keeps
@@ -56,12 +58,10 @@ class TokenSealer final : public Sealer {
     SealStatus failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing) noexcept;
     bool known_answer(Local& mine, const Key& key) noexcept;
     void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
-    std::shared_ptr<Link> connect(Local& mine, const std::string& serial);
+    std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void publish(std::shared_ptr<const Table> table);
-    void back_off(const std::string& reason) noexcept;
-    void recovered() noexcept;
-    [[nodiscard]] bool resting() const noexcept;        ///< left alone now
-    [[nodiscard]] bool failing_again() const noexcept;  ///< the last try failed too
+    void failed(const std::string& reason) noexcept;
+    void worked() noexcept;
 
     const Settings settings_;
     const std::shared_ptr<const pkcs11::Library> library_;
@@ -72,9 +72,7 @@ class TokenSealer final : public Sealer {
     std::shared_ptr<const Table> table_;
     std::atomic<std::uint64_t> sequence_{1};
     std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare
-    std::atomic<std::uint64_t> rest_until_ms_{0};
-    std::atomic<std::uint64_t> rest_ms_{0};
-    std::atomic<bool> down_{false};
+    BackOff back_off_;
     std::atomic<std::uint64_t> next_known_answer_ms_{0};
 };
 
