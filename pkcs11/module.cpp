@@ -22,6 +22,10 @@ class ScopedSofthsmConf {
         if (const char* before = std::getenv(name)) {
             before_ = before;
         }
+        if (before_ == path) {
+            set_ = false;  // other threads may read the environment: leave it alone if it is right
+            return;
+        }
         setenv(name, path.c_str(), 1);
     }
     ScopedSofthsmConf(const ScopedSofthsmConf&) = delete;

@@ -4,6 +4,7 @@
 #include "provider/timing.hpp"
 #include "provider/token_sealer.hpp"
 
+#include <cstdlib>
 #include <unistd.h>
 
 namespace stek {
@@ -52,6 +53,11 @@ ProviderContext::ProviderContext(const std::map<std::string, std::string>& secti
             throw SettingsError("token: the URI needs a module-path");
         }
         library_ = pkcs11::Library::map(*path);
+        if (settings_.attach != Attach::no && !settings_.module_config.empty()) {
+            // Now, while the server is as a rule one thread yet: C_Initialize comes when threads may read the
+            // environment. (nginx clears it for its workers, which are single threads: set around the call.)
+            setenv("SOFTHSM2_CONF", settings_.module_config.c_str(), 0);
+        }
     } catch (const std::exception& error) {
         problem_ = error.what();
         const auto attach = section.find("attach");

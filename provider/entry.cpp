@@ -5,8 +5,8 @@
 #include "provider/dispatch.hpp"
 #include "provider/journal.hpp"
 #include "provider/kdf.hpp"
+#include "provider/section.hpp"
 
-#include <map>
 #include <memory>
 #include <string>
 
@@ -18,30 +18,6 @@
 namespace stek {
 
 namespace {
-
-constexpr const char* setting_names[] = {"token",      "module-config", "keyring",      "location",
-                                         "stats",      "attach",        "audience",     "max-lineage",
-                                         "early-data", "stale-epochs",  "max-processes"};
-
-/// The section's values. OpenSSL 3.0 tells a provider only what it asks for by name; unknown keys are found
-/// by `stekd --check`.
-std::map<std::string, std::string> read_section(const OSSL_CORE_HANDLE* core, const OSSL_DISPATCH* in) {
-    OSSL_FUNC_core_get_params_fn* get_params = nullptr;
-    for (; in->function_id != 0; ++in) {
-        if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
-            get_params = OSSL_FUNC_core_get_params(in);
-        }
-    }
-    std::map<std::string, std::string> section;
-    for (const char* name : setting_names) {
-        char* value = nullptr;
-        OSSL_PARAM request[] = {OSSL_PARAM_construct_utf8_ptr(name, &value, 0), OSSL_PARAM_construct_end()};
-        if (get_params != nullptr && get_params(core, request) == 1 && value != nullptr) {
-            section.emplace(name, value);
-        }
-    }
-    return section;
-}
 
 const OSSL_ALGORITHM ciphers[] = {{"STEK-AES-256-GCM", "provider=stek", cipher_functions,
                                    "AES-256-GCM under a session ticket key held in a PKCS#11 token"},
