@@ -1,0 +1,64 @@
+// nginx: workers, with and without a shared session cache, with a ticket callback of its own, reload, binary
+// upgrade.
+#define BOOST_TEST_MODULE tls_nginx
+#include "tests/fixtures/nginx.hpp"
+
+#include "tests/tls/common_cases.hpp"
+
+#include <boost/test/data/test_case.hpp>
+#include <boost/test/unit_test.hpp>
+
+namespace stek::test {
+namespace {
+
+BOOST_TEST_GLOBAL_FIXTURE(Scene);
+
+Kind kind(const std::string& name, const NginxOptions& options) {
+    return {.name = name,
+            .make = [options](const ServerSetup& setup) { return std::make_unique<Nginx>(setup, options); },
+            .workers = 2};
+}
+
+const CommonCases plain(kind("nginx", {}));
+const CommonCases cached(kind("nginx_shared_cache", {.session_cache = true}));
+const CommonCases old_callback(kind("nginx_ticket_key_file", {.ticket_key_file = true}));
+
+ClientTerms terms(const Nginx& nginx, int version) {
+    ClientTerms result;
+    result.port = nginx.port();
+    result.version = version;
+    return result;
+}
+
+BOOST_DATA_TEST_CASE(resumed_after_a_reload, versions, version) {
+    Nginx nginx(scene().setup("nginx"));
+    nginx.start();
+    const Connection before = connect(terms(nginx, version));
+    nginx.reload();
+    const Connection after = resume(terms(nginx, version), before);
+    BOOST_TEST(after.reused);
+    BOOST_TEST(nginx.worker(after) != nginx.worker(before));
+}
+
+BOOST_DATA_TEST_CASE(resumed_after_a_binary_upgrade, versions, version) {
+    Nginx nginx(scene().setup("nginx"));
+    nginx.start();
+    const Connection before = connect(terms(nginx, version));
+    const pid_t old_master = nginx.master();
+    nginx.upgrade();
+    BOOST_TEST(nginx.master() != old_master);
+    const Connection after = resume(terms(nginx, version), before);
+    BOOST_TEST(after.reused);
+    // The new binary has its own provider, by the `env` line: its tickets are ours too.
+    const Connection fresh = connect(terms(nginx, version));
+    BOOST_TEST(record_of(*scene().instance.ring(), fresh.ticket) != nullptr);
+}
+
+BOOST_DATA_TEST_CASE(listeners_with_and_without_client_certificates, versions, version) {
+    Nginx nginx(scene().setup("nginx"));
+    nginx.start();
+    check_listeners_apart(nginx.port(), nginx.strict_port(), version);
+}
+
+}  // namespace
+}  // namespace stek::test
