@@ -1,0 +1,116 @@
+#include "daemon/access.hpp"
+
+#include "daemon/config.hpp"
+#include "provider/file.hpp"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <pwd.h>
+#include <system_error>
+
+#include <sys/acl.h>
+#include <sys/stat.h>
+
+namespace stek::daemon {
+namespace {
+
+struct FreeAcl {
+    void operator()(void* acl) const noexcept { acl_free(acl); }
+};
+
+std::string rights(mode_t mode, unsigned shift) {
+    std::string text = "---";
+    const auto bits = mode >> shift & 7U;
+    for (unsigned i = 0; i < 3; ++i)
+        if ((bits & (4U >> i)) != 0)
+            text[i] = "rwx"[i];
+    return text;
+}
+
+}  // namespace
+
+Readers::Readers(const std::vector<std::string>& names) {
+    for (const auto& name : names) {
+        const passwd* user = getpwnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): one thread
+        if (user == nullptr)
+            throw ConfigError("readers: there is no user \"" + name + "\"");
+        users_.push_back(user->pw_uid);
+    }
+    std::sort(users_.begin(), users_.end());
+    users_.erase(std::unique(users_.begin(), users_.end()), users_.end());
+}
+
+void Readers::set(int fd, const std::string& path, mode_t mode, const char* reader_rights) const {
+    if (::fchmod(fd, mode) != 0)
+        throw_errno("cannot set the mode of", path);
+    if (users_.empty())
+        return;
+    std::string text = "u::" + rights(mode, 6) + ",g::" + rights(mode, 3) + ",o::" + rights(mode, 0) +
+                       ",m::" + reader_rights;
+    for (const auto user : users_)
+        text += ",u:" + std::to_string(user) + ":" + reader_rights;
+    const std::unique_ptr<void, FreeAcl> acl(acl_from_text(text.c_str()));
+    if (!acl || acl_set_fd(fd, static_cast<acl_t>(acl.get())) != 0)
+        throw_errno("cannot set the ACL of", path);
+}
+
+void Readers::set_directory(const std::string& path, mode_t mode, const char* reader_rights) const {
+    const Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory)
+        throw_errno("cannot open", path);
+    set(directory.get(), path, mode, reader_rights);
+}
+
+void Readers::allow_reading(int fd, const std::string& path) const {
+    set(fd, path, 0640, "r--");
+}
+
+void Readers::allow_entering(const std::string& directory) const {
+    set_directory(directory, 02750, "r-x");
+}
+
+void Readers::allow_writing(const std::string& directory) const {
+    set_directory(directory, 01770, "rwx");
+}
+
+void Readers::allow_token(const std::string& directory) const {
+    allow_entering(directory);
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+        const Fd file(::open(entry.path().c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+        if (file)
+            allow_reading(file.get(), entry.path().string());
+        else if (errno != ENOENT)
+            throw_errno("cannot open", entry.path().string());
+    }
+}
+
+std::string softhsm_token_directory(const std::string& softhsm_conf, const std::string& serial) {
+    std::ifstream in(softhsm_conf);
+    std::string tokens;
+    for (std::string line; std::getline(in, line);) {
+        const auto from = line.find_first_not_of(" \t");
+        const auto equals = line.find('=');
+        if (from == std::string::npos || equals == std::string::npos ||
+            line.compare(from, 20, "directories.tokendir") != 0)
+            continue;
+        const auto begin = line.find_first_not_of(" \t", equals + 1);
+        const auto end = line.find_last_not_of(" \t\r");
+        if (begin != std::string::npos)
+            tokens = line.substr(begin, end - begin + 1);
+    }
+    if (tokens.empty() || serial.empty())
+        return {};
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(tokens, error)) {
+        auto name = entry.path().filename().string();
+        std::erase(name, '-');
+        if (name.ends_with(serial) && entry.is_directory())
+            return entry.path().string();
+    }
+    return {};
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,148 @@
+#include "daemon/check.hpp"
+
+#include "daemon/access.hpp"
+#include "daemon/exit_codes.hpp"
+#include "daemon/state.hpp"
+#include "daemon/tokens.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <iostream>
+
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+namespace stek::daemon {
+namespace {
+
+class Report {
+  public:
+    /// Runs one check, which returns what it saw or throws what is wrong.
+    bool look(const std::string& at, const std::function<std::string()>& check) {
+        try {
+            const auto seen = check();
+            std::cout << "ok    " << at << (seen.empty() ? "" : ": ") << seen << '\n';
+            return true;
+        } catch (const std::exception& error) {
+            std::cout << "FAIL  " << at << ": " << error.what() << '\n';
+            ++findings_;
+            return false;
+        }
+    }
+    void note(const std::string& at, const std::string& what) {
+        std::cout << "note  " << at << ": " << what << '\n';
+    }
+    [[nodiscard]] int exit_code() const { return findings_ == 0 ? exit_ok : exit_findings; }
+
+  private:
+    unsigned findings_ = 0;
+};
+
+[[noreturn]] void wrong(const std::string& what) {
+    throw std::runtime_error(what);
+}
+
+std::string look_at_token(const std::shared_ptr<pkcs11::Module>& module, const pkcs11::TokenUri& uri,
+                          std::span<const pkcs11::NeededMechanism> mechanisms) {
+    const auto token = pkcs11::Token::find(module, uri);
+    token->require(mechanisms);
+    return token->label() + ", serial " + token->serial();
+}
+
+// Without logging in or writing, for a stekd that runs would be in the way of.
+void check_from_outside(Report& report, const Config& config) {
+    std::shared_ptr<pkcs11::Module> module;
+    if (!report.look("PKCS#11 module", [&] {
+            module = pkcs11::Module::initialize(pkcs11::Library::map(*config.vault.module_path()),
+                                                config.module_config);
+            return *config.vault.module_path();
+        }))
+        return;
+    report.look("vault token", [&] { return look_at_token(module, config.vault, vault_mechanisms()); });
+    report.look("ticket token",
+                [&] { return look_at_token(module, config.ticket, ticket_mechanisms(true)); });
+    report.look("provider", [&] { return Deriver(config), config.provider; });
+    module->finalize();
+}
+
+void check_from_inside(Report& report, const Config& config) {
+    std::unique_ptr<Tokens> tokens;
+    report.look("tokens and provider", [&] {
+        tokens = std::make_unique<Tokens>(config);
+        return "vault and ticket token (serial " + tokens->ticket_serial() + ") open, " + config.provider +
+               " loaded";
+    });
+    if (!tokens)
+        return;
+    if (tokens->one_token_for_both())
+        report.note("tokens",
+                    "one token for both: a server that may log in to it can derive with the chain key");
+    report.look("enforcement", [&] {
+        std::string weak;
+        for (const auto& weakness : tokens->probe(config.private_pairs))
+            weak += (weak.empty() ? "" : ", ") + weakness;
+        if (!weak.empty() && !config.allow_weak_token)
+            wrong("the ticket token does not refuse: " + weak);
+        return weak.empty() ? std::string("every attempt to get more out of a key was refused")
+                            : "WEAK, as allowed by allow_weak_token: the token does not refuse " + weak;
+    });
+}
+
+void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
+    report.look("paths." + key, [&] {
+        struct stat status {};
+        if (::stat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
+            wrong("there is no directory " + directory.string());
+        if (::access(directory.c_str(), W_OK | X_OK) != 0)
+            wrong(directory.string() + " cannot be written to");
+        return directory.string();
+    });
+}
+
+void check_keyring(Report& report, const Config& config) {
+    const auto directory = std::filesystem::path(config.keyring).parent_path();
+    check_directory(report, "keyring", directory);
+    struct statfs where {};
+    constexpr long tmpfs = 0x01021994;  // statfs(2)
+    if (::statfs(directory.c_str(), &where) == 0 && where.f_type != tmpfs)
+        report.note("paths.keyring", directory.string() + " is not a tmpfs: the ring would survive the boot");
+}
+
+// Readers get x on the last directory by ACL; the ones above must let them through.
+void check_way(const std::filesystem::path& file) {
+    for (auto directory = file.parent_path(); directory != directory.parent_path();
+         directory = directory.parent_path()) {
+        struct stat status {};
+        if (::stat(directory.c_str(), &status) == 0 && (status.st_mode & 0011) == 0)
+            wrong(directory.string() + " lets nobody but its owner through");
+    }
+}
+
+}  // namespace
+
+int run_checks(const Config& config) {
+    Report report;
+    report.look("configuration", [&] { return config.file; });
+    report.look("readers", [&] {
+        const Readers readers(config.readers);
+        check_way(config.keyring);
+        return std::to_string(config.readers.size()) + " users";
+    });
+    check_keyring(report, config);
+    check_directory(report, "state",
+                    std::filesystem::exists(config.state)
+                        ? std::filesystem::path(config.state)
+                        : std::filesystem::path(config.state).parent_path());
+    if (!config.stats.empty())
+        check_directory(report, "stats", config.stats);
+    if (const auto holder = StateDirectory::holder(config.state); holder != 0) {
+        report.note("stekd", "process " + std::to_string(holder) +
+                                 " runs with this state: no login, no probe while it does");
+        check_from_outside(report, config);
+    } else {
+        check_from_inside(report, config);
+    }
+    return report.exit_code();
+}
+
+}  // namespace stek::daemon

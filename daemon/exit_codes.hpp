@@ -1,0 +1,17 @@
+// Exit codes of stekd and stekctl: sysexits(3), so that units can tell what is worth a restart.
+#pragma once
+
+#include <sysexits.h>
+
+namespace stek::daemon {
+
+inline constexpr int exit_ok = EX_OK;
+inline constexpr int exit_findings = 1;             ///< --check found something
+inline constexpr int exit_usage = EX_USAGE;         ///< 64
+inline constexpr int exit_software = EX_SOFTWARE;   ///< 70
+inline constexpr int exit_exists = EX_CANTCREAT;    ///< 73: init would overwrite
+inline constexpr int exit_temporary = EX_TEMPFAIL;  ///< 75: another stekd, a token that is down
+inline constexpr int exit_refused = EX_NOPERM;      ///< 77: the token refused the PIN; never tried again
+inline constexpr int exit_config = EX_CONFIG;       ///< 78
+
+}  // namespace stek::daemon

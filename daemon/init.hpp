@@ -1,0 +1,37 @@
+// `stekctl init`: an instance in a directory of its own, with SoftHSM tokens.
+#pragma once
+
+#include "daemon/plan.hpp"
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace stek::daemon {
+
+struct InitOptions {
+    std::string directory;  ///< absolute
+    std::string location;
+    Policy policy;
+    unsigned stale_epochs = 2;
+    std::string module;    ///< the PKCS#11 module, SoftHSM's
+    std::string provider;  ///< stek.so
+    std::vector<std::string> readers;
+};
+
+/// The directory holds something already that init would make.
+class WouldOverwrite : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Makes softhsm2.conf, tokens/ (labels stekd-vault, stekd-ticket), pins/, run/, run/stats/, state/,
+/// stekd.toml and openssl.cnf; on failure what was made is removed. Throws WouldOverwrite, ConfigError (an
+/// option that cannot be used), pkcs11::Error, TokenError, UriError, std::system_error.
+void init_instance(const InitOptions& options);
+
+/// openssl.cnf for servers: the site's own file first, then the provider. `site` is read to learn which of
+/// its sections to go on with; it need not exist.
+std::string server_openssl_cnf(const InitOptions& options, const std::string& site);
+
+}  // namespace stek::daemon

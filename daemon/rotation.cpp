@@ -1,0 +1,282 @@
+#include "daemon/rotation.hpp"
+
+#include "daemon/log.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <set>
+
+namespace stek::daemon {
+namespace {
+
+constexpr int most_passes = 8;
+
+std::string name_of(KeyId key) {
+    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
+}
+
+std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
+    auto to = std::make_unique<RingRecord>();
+    to->epoch = from.epoch;
+    to->revision = from.revision;
+    to->not_before = from.not_before;
+    to->seal_until = from.seal_until;
+    to->open_until = from.open_until;
+    to->destroy_at = from.destroy_at;
+    to->name = from.name;
+    std::copy_n(from.admission_key.data(), from.admission_key.size(), to->admission_key.data());
+    to->pair = from.pair;
+    to->oaep = from.oaep;
+    to->wrapped_key = from.wrapped_key;
+    return to;
+}
+
+bool before(const std::unique_ptr<RingRecord>& a, const std::unique_ptr<RingRecord>& b) {
+    return KeyId{a->epoch, a->revision} < KeyId{b->epoch, b->revision};
+}
+
+}  // namespace
+
+Now read_clocks() {
+    timespec wall{}, boot{};
+    clock_gettime(CLOCK_REALTIME, &wall);
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    return {wall.tv_sec, static_cast<std::uint64_t>(boot.tv_sec)};
+}
+
+Rotation::Rotation(Config config)
+    : config_(std::move(config)), readers_(config_.readers), directory_(config_.state) {
+    load_state();
+}
+
+void Rotation::reconfigure(Config config) {
+    Readers readers(config.readers);
+    if (config.state != config_.state)
+        throw ConfigError("paths.state cannot change while stekd runs; restart it");
+    tokens_.reset();
+    readers_ = std::move(readers);
+    config_ = std::move(config);
+}
+
+void Rotation::load_state() {
+    try {
+        state_ = directory_.load();
+    } catch (const std::runtime_error& error) {
+        log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
+        directory_.set_aside();
+        state_ = {};
+    }
+    // Ages count in the CLOCK_BOOTTIME of one boot. What was made in another has none, and goes.
+    if (state_.boot_id != current_boot_id()) {
+        state_.memory.pairs.clear();
+        state_.public_keys.clear();
+    }
+}
+
+void Rotation::open() {
+    if (tokens_) {
+        tokens_->check_present();
+        return;
+    }
+    auto tokens = std::make_unique<Tokens>(config_);
+    state_.weaknesses = tokens->probe(config_.private_pairs);
+    for (const auto& weakness : state_.weaknesses)
+        log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
+            {{"STEK_WEAKNESS", weakness}});
+    if (!state_.weaknesses.empty() && !config_.allow_weak_token)
+        throw WeakToken(
+            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
+    if (tokens->one_token_for_both())
+        log(LOG_WARNING,
+            "one token is both vault and ticket token: whoever may log in to it as a server can derive with "
+            "the chain key");
+    if (state_.token_serial != tokens->ticket_serial()) {
+        if (!state_.token_serial.empty())
+            log(LOG_WARNING, "the ticket token is another one: keys for the old one are dropped",
+                {{"STEK_SERIAL", tokens->ticket_serial()}});
+        state_.token_serial = tokens->ticket_serial();
+        state_.memory.pairs.clear();
+        state_.public_keys.clear();
+    }
+    save_state();
+    tokens->give_access(readers_);
+    tokens_ = std::move(tokens);
+}
+
+std::string Rotation::why_not_ours(const KeyRing& found) const {
+    if (found.location != config_.location)
+        return "it is location " + found.location + "'s";
+    if (found.token_serial != tokens_->ticket_serial())
+        return "it is for another ticket token";
+    // With the state lost the boot is not known; plan() then goes by how plausible the ages are.
+    if (!state_.boot_id.empty() && state_.boot_id != current_boot_id())
+        return "it is of another boot";
+    return {};
+}
+
+void Rotation::take(const KeyRing& found) {
+    for (const auto& record : found.records)
+        ring_.records.push_back(copy_of(*record));
+    ring_.generation = found.generation;
+    ring_period_ = found.period;
+    ring_there_ = true;
+}
+
+// The file is the truth: somebody may have removed it, and a kill may have lost what was in memory.
+void Rotation::load_ring() {
+    ring_ = {};
+    ring_.location = config_.location;
+    ring_.token_serial = tokens_->ticket_serial();
+    ring_.period = config_.policy.period;
+    ring_there_ = false;
+    std::string trouble;
+    try {
+        if (const auto found = read_ring_file(config_.keyring)) {
+            trouble = why_not_ours(*found);
+            if (trouble.empty())
+                take(*found);
+        }
+    } catch (const RingError& error) {
+        trouble = error.what();
+    }
+    if (!trouble.empty() && trouble != ring_trouble_)
+        log(LOG_WARNING, "the key ring is made anew: " + trouble, {{"STEK_KEYRING", config_.keyring}});
+    ring_trouble_ = trouble;
+    state_.boot_id = current_boot_id();
+}
+
+World Rotation::world() {
+    World world;
+    for (const auto& record : ring_.records)
+        world.ring.push_back({{record->epoch, record->revision},
+                              record->not_before,
+                              record->seal_until,
+                              record->open_until,
+                              record->destroy_at,
+                              record->pair});
+    world.ring_there = ring_there_;
+    world.ring_period = ring_period_;
+    world.chain = Chain(tokens_->vault()).position();
+    world.token_pairs = list_ticket_pairs(tokens_->ticket());
+    world.memory = state_.memory;
+    return world;
+}
+
+Rotation::Next Rotation::run() {
+    try {
+        open();
+        load_ring();
+        for (int pass = 0;; ++pass) {
+            const auto todo = plan(read_clocks(), config_.policy, world());
+            if (todo.actions.empty() || pass == most_passes)
+                return {todo.next_edge, todo.next_destruction};
+            for (const auto& action : todo.actions)
+                std::visit([this](const auto& wanted) { act(wanted); }, action);
+        }
+    } catch (...) {
+        tokens_.reset();
+        throw;
+    }
+}
+
+void Rotation::act(const MakeChain& action) {
+    log(LOG_NOTICE, "chain key made", {{"STEK_EPOCH", std::to_string(action.at.epoch)}});
+    Chain(tokens_->vault()).make(action.at);
+}
+
+void Rotation::act(const MakePair& action) {
+    const auto pair = make_ticket_pair(tokens_->ticket(), config_.private_pairs);
+    tokens_->give_access(readers_);
+    state_.memory.pairs.push_back({pair.id, action.slot, read_clocks().boot});
+    state_.public_keys[pair.id] = pair.spki;
+    save_state();
+    log(LOG_INFO, "key pair made", {{"STEK_PAIR", hex(pair.id)}});
+}
+
+void Rotation::act(const Derive& action) {
+    // Reserved first, durably: a kill after this costs a revision number, never a name used twice.
+    state_.memory.reserve(action.key, action.index);
+    save_state();
+    const auto present = list_ticket_pairs(tokens_->ticket());
+    const KnownPair* pair = nullptr;
+    for (const auto& known : state_.memory.pairs)
+        if (known.slot == action.slot && std::find(present.begin(), present.end(), known.id) != present.end())
+            pair = &known;  // the newest
+    if (pair == nullptr)
+        throw pkcs11::TokenError("the key pair of slot " + std::to_string(action.slot) + " is gone");
+    const auto at = Chain(tokens_->vault()).position();
+    if (!at || at->index + action.steps != action.index)
+        throw pkcs11::TokenError("the chain key is not where it was");
+
+    Secret hourly_key(hourly_key_size);
+    tokens_->vault().random(hourly_key.span());
+    WrappedStek stek;
+    tokens_->deriver().derive(at->epoch + action.steps, action.key.revision, hourly_key.bytes(),
+                              state_.public_keys.at(pair->id), tokens_->oaep(), stek);
+    auto record = std::make_unique<RingRecord>();
+    record->epoch = action.key.epoch;
+    record->revision = action.key.revision;
+    record->not_before = action.not_before;
+    record->seal_until = action.seal_until;
+    record->open_until = action.open_until;
+    record->destroy_at = action.destroy_at;
+    record->name = stek.name;
+    std::copy_n(stek.admission_key.data(), stek.admission_key.size(), record->admission_key.data());
+    record->pair = pair->id;
+    record->oaep = stek.oaep;
+    record->wrapped_key = std::move(stek.wrapped_key);
+    ring_.records.insert(std::upper_bound(ring_.records.begin(), ring_.records.end(), record, before),
+                         std::move(record));
+    log(LOG_INFO, "key " + name_of(action.key) + " made",
+        {{"STEK_EPOCH", std::to_string(action.key.epoch)},
+         {"STEK_REVISION", std::to_string(action.key.revision)},
+         {"STEK_KEY_NAME", hex(stek.name)}});
+}
+
+void Rotation::act(const Retire& action) {
+    std::erase_if(ring_.records, [&](const auto& record) {
+        return KeyId{record->epoch, record->revision} == action.key;
+    });
+    log(LOG_INFO, "key " + name_of(action.key) + " retired: " + action.why,
+        {{"STEK_EPOCH", std::to_string(action.key.epoch)},
+         {"STEK_REVISION", std::to_string(action.key.revision)}});
+}
+
+void Rotation::act(const Publish&) {
+    ring_.generation = std::max(ring_.generation, state_.generation) + 1;
+    ring_.written_at = read_clocks().wall;
+    state_.generation = ring_.generation;
+    save_state();
+    const auto file = encode_ring(ring_, config_.ring_version);
+    replace_ring_file(config_.keyring, file.bytes(),
+                      [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
+    ring_there_ = true;
+    ring_period_ = config_.policy.period;
+    log(LOG_INFO, "key ring published",
+        {{"STEK_GENERATION", std::to_string(ring_.generation)},
+         {"STEK_RECORDS", std::to_string(ring_.records.size())}});
+}
+
+void Rotation::act(const Advance& action) {
+    Chain(tokens_->vault()).advance(action.steps, action.epoch);
+    log(LOG_INFO, "chain key advanced", {{"STEK_EPOCH", std::to_string(action.epoch)}});
+}
+
+void Rotation::forget_pair(const PairId& id) {
+    std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return pair.id == id; });
+    if (state_.public_keys.erase(id) != 0)
+        save_state();
+}
+
+void Rotation::act(const DestroyPair& action) {
+    destroy_ticket_pair(tokens_->ticket(), action.id);
+    forget_pair(action.id);
+    log(action.stray ? LOG_WARNING : LOG_INFO,
+        action.stray ? "stray key pair destroyed" : "key pair destroyed", {{"STEK_PAIR", hex(action.id)}});
+}
+
+void Rotation::act(const Alarm& action) {
+    log(LOG_WARNING, action.text);
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,71 @@
+// Carries out the plan: looks at tokens, ring and state, asks plan(), acts.
+#pragma once
+
+#include "daemon/access.hpp"
+#include "daemon/config.hpp"
+#include "daemon/state.hpp"
+#include "daemon/tokens.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace stek::daemon {
+
+/// Both clocks, now.
+Now read_clocks();
+
+/// The ring that is being made, and everything needed to make it. One thread.
+class Rotation {
+  public:
+    /// When to look again.
+    struct Next {
+        std::int64_t edge = 0;                     ///< wall time
+        std::optional<std::uint64_t> destruction;  ///< boot time
+    };
+
+    /// Throws ConfigError (a reader that does not exist), StateLocked, std::system_error.
+    explicit Rotation(Config config);
+
+    /// Does all that is due; on return the ring is in place. After an exception tokens are closed and opened
+    /// anew by the next call. Throws PinRefused and WeakToken, which do not pass by waiting, and
+    /// pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
+    Next run();
+
+    /// New settings for the same state directory, from the next run on.
+    void reconfigure(Config config);
+
+    [[nodiscard]] const Config& config() const noexcept { return config_; }
+    [[nodiscard]] const KeyRing& ring() const noexcept { return ring_; }
+    [[nodiscard]] const State& state() const noexcept { return state_; }
+
+  private:
+    void open();
+    void load_state();
+    void load_ring();
+    [[nodiscard]] std::string why_not_ours(const KeyRing& found) const;
+    void take(const KeyRing& found);
+    [[nodiscard]] World world();
+    void save_state() { directory_.save(state_); }
+    void forget_pair(const PairId& id);
+
+    void act(const MakeChain& action);
+    void act(const MakePair& action);
+    void act(const Derive& action);
+    void act(const Retire& action);
+    void act(const Publish& action);
+    void act(const Advance& action);
+    void act(const DestroyPair& action);
+    void act(const Alarm& action);
+
+    Config config_;
+    Readers readers_;
+    StateDirectory directory_;
+    State state_;
+    KeyRing ring_;
+    bool ring_there_ = false;
+    std::string ring_trouble_;  ///< said once
+    std::uint64_t ring_period_ = 0;
+    std::unique_ptr<Tokens> tokens_;
+};
+
+}  // namespace stek::daemon

@@ -1,0 +1,221 @@
+#include "daemon/service.hpp"
+
+#include "daemon/exit_codes.hpp"
+#include "daemon/log.hpp"
+#include "pkcs11/error.hpp"
+#include "provider/counters.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+
+#include <sys/timerfd.h>
+#include <systemd/sd-daemon.h>
+
+namespace stek::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto first_retry = 1s, longest_retry = 60s;
+constexpr std::uint64_t second = 1'000'000;  // in microseconds
+
+void must(int result, const char* what) {
+    if (result < 0)
+        throw std::system_error(-result, std::generic_category(), what);
+}
+
+void block_signals() {
+    sigset_t set;
+    sigemptyset(&set);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP})
+        sigaddset(&set, signal);
+    must(-pthread_sigmask(SIG_BLOCK, &set, nullptr), "pthread_sigmask");
+}
+
+}  // namespace
+
+Failure current_failure() noexcept {
+    try {
+        throw;
+    } catch (const ConfigError& error) {
+        return {exit_config, false, error.what()};
+    } catch (const WeakToken& error) {
+        return {exit_config, false, error.what()};
+    } catch (const PinRefused& error) {
+        return {exit_refused, false, error.what()};
+    } catch (const StateLocked& error) {
+        return {exit_temporary, false, error.what()};
+    } catch (const std::bad_alloc&) {
+        return {exit_software, true, "out of memory"};
+    } catch (const std::overflow_error& error) {
+        return {exit_software, false, error.what()};
+    } catch (const std::logic_error& error) {
+        return {exit_software, false, error.what()};
+    } catch (const std::exception& error) {
+        return {exit_temporary, true, error.what()};
+    }
+}
+
+Service::Service(Config config) : rotation_(std::move(config)) {
+    block_signals();
+    must(sd_event_default(&loop_), "sd_event_default");
+    must(sd_event_add_signal(loop_, nullptr, SIGTERM, on_stop, this), "SIGTERM");
+    must(sd_event_add_signal(loop_, nullptr, SIGINT, on_stop, this), "SIGINT");
+    must(sd_event_add_signal(loop_, nullptr, SIGHUP, on_reload, this), "SIGHUP");
+    must(sd_event_set_watchdog(loop_, 1), "watchdog");
+    watch_wall_clock();
+}
+
+Service::~Service() {
+    sd_event_source_unref(destruction_);
+    sd_event_source_unref(retry_);
+    sd_event_unref(loop_);
+}
+
+void Service::watch_wall_clock() {
+    wall_clock_ = Fd(::timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC));
+    if (!wall_clock_)
+        must(-errno, "timerfd_create");
+    must(sd_event_add_io(loop_, nullptr, wall_clock_.get(), EPOLLIN, on_wall_clock, this), "wall clock");
+}
+
+int Service::run() {
+    turn();
+    int code = exit_ok;
+    if (sd_event_get_state(loop_) != SD_EVENT_FINISHED)
+        code = sd_event_loop(loop_);
+    sd_notify(0, "STOPPING=1");
+    if (code < 0)
+        must(code, "sd_event_loop");
+    return code;
+}
+
+void Service::turn() {
+    try {
+        const auto next = rotation_.run();
+        if (!last_trouble_.empty())
+            log(LOG_NOTICE, "all is well again");
+        last_trouble_.clear();
+        back_off_ = 0s;
+        rest_until(next);
+        fold_counters();
+    } catch (...) {
+        const auto failure = current_failure();
+        if (failure.passing)
+            retry_later(failure.what);
+        else
+            give_up(failure.exit_code, failure.what);
+    }
+}
+
+void Service::rest_until(const Rotation::Next& next) {
+    itimerspec at{};
+    at.it_value.tv_sec = std::max<std::int64_t>(next.edge, 1);
+    if (::timerfd_settime(wall_clock_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, nullptr) != 0)
+        must(-errno, "timerfd_settime");
+    if (next.destruction)
+        arm(destruction_, CLOCK_BOOTTIME, *next.destruction * second);
+    if (retry_ != nullptr)
+        sd_event_source_set_enabled(retry_, SD_EVENT_OFF);
+
+    const auto records = rotation_.ring().records.size();
+    std::string status =
+        "STATUS=" + std::to_string(records) + " keys in the ring, next at " + std::to_string(next.edge);
+    if (!rotation_.state().weaknesses.empty())
+        status += "; the ticket token is weak";
+    if (!ready_) {
+        status += "\nREADY=1";
+        log(LOG_NOTICE, "ready: the key ring is in place",
+            {{"STEK_LOCATION", rotation_.config().location}, {"STEK_KEYRING", rotation_.config().keyring}});
+    }
+    ready_ = true;
+    sd_notify(0, status.c_str());
+}
+
+void Service::retry_later(const std::string& why) {
+    back_off_ = back_off_ == 0s ? first_retry : std::min<std::chrono::seconds>(back_off_ * 2, longest_retry);
+    if (why != last_trouble_)
+        log(LOG_ERR, why + "; trying again", {{"STEK_RETRY_S", std::to_string(back_off_.count())}});
+    last_trouble_ = why;
+    sd_notify(0, ("STATUS=" + why + "; trying again").c_str());
+    std::uint64_t now = 0;
+    must(sd_event_now(loop_, CLOCK_BOOTTIME, &now), "sd_event_now");
+    arm(retry_, CLOCK_BOOTTIME, now + static_cast<std::uint64_t>(back_off_.count()) * second);
+}
+
+void Service::give_up(int code, const std::string& why) {
+    log(LOG_ERR, why);
+    sd_notify(0, ("STATUS=" + why).c_str());
+    sd_event_exit(loop_, code);
+}
+
+void Service::arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec) {
+    if (source == nullptr) {
+        must(sd_event_add_time(loop_, &source, clock, usec, second / 10, on_timer, this), "timer");
+        return;
+    }
+    must(sd_event_source_set_time(source, usec), "timer");
+    must(sd_event_source_set_enabled(source, SD_EVENT_ONESHOT), "timer");
+}
+
+void Service::reload() {
+    sd_notify(0, "RELOADING=1");
+    try {
+        rotation_.reconfigure(load_config(rotation_.config().file));
+        log(LOG_NOTICE, "configuration read anew");
+    } catch (const std::exception& error) {
+        log(LOG_ERR, std::string("the old configuration stays: ") + error.what());
+    }
+    sd_notify(0, "READY=1");
+    turn();
+}
+
+// Dead processes' counters are added up now and then, so that their files do not pile up.
+void Service::fold_counters() const {
+    const auto& directory = rotation_.config().stats;
+    try {
+        if (!directory.empty())
+            static_cast<void>(collect_counters(directory, true));
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, error.what());
+    }
+}
+
+int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept {
+    std::uint64_t expirations = 0;
+    if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
+        log(LOG_NOTICE, "the clock was set");
+    static_cast<Service*>(self)->turn();
+    return 0;
+}
+
+int Service::on_timer(sd_event_source*, std::uint64_t, void* self) noexcept {
+    static_cast<Service*>(self)->turn();
+    return 0;
+}
+
+int Service::on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {
+    static_cast<Service*>(self)->reload();
+    return 0;
+}
+
+int Service::on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {
+    sd_event_exit(static_cast<Service*>(self)->loop_, exit_ok);
+    return 0;
+}
+
+int run_once(Config config) {
+    try {
+        Rotation rotation(std::move(config));
+        rotation.run();
+        return exit_ok;
+    } catch (...) {
+        const auto failure = current_failure();
+        log(LOG_ERR, failure.what);
+        return failure.exit_code;
+    }
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,61 @@
+// stekd as a service: the event loop around Rotation.
+#pragma once
+
+#include "daemon/rotation.hpp"
+
+#include <chrono>
+#include <cstdint>
+
+#include <systemd/sd-event.h>
+
+namespace stek::daemon {
+
+class Service {
+  public:
+    explicit Service(Config config);
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+    ~Service();
+
+    /// Runs until SIGTERM or SIGINT, or until something is wrong that waiting does not heal. Returns the exit
+    /// code.
+    int run();
+
+  private:
+    void watch_wall_clock();
+    void turn();  ///< does what is due and sets the timers
+    void rest_until(const Rotation::Next& next);
+    void retry_later(const std::string& why);
+    void give_up(int code, const std::string& why);
+    void arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec);
+    void reload();
+    void fold_counters() const;
+
+    static int on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept;
+    static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;
+    static int on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
+    static int on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
+
+    Rotation rotation_;
+    sd_event* loop_ = nullptr;
+    sd_event_source* destruction_ = nullptr;
+    sd_event_source* retry_ = nullptr;
+    Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
+    bool ready_ = false;
+    std::chrono::seconds back_off_{0};
+    std::string last_trouble_;
+};
+
+/// `stekd --once`: does what is due. Returns the exit code.
+int run_once(Config config);
+
+/// The exit code for what Rotation::run() threw, and whether waiting may heal it. To be called within a catch
+/// clause.
+struct Failure {
+    int exit_code;
+    bool passing;
+    std::string what;
+};
+Failure current_failure() noexcept;
+
+}  // namespace stek::daemon

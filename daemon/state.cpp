@@ -1,0 +1,182 @@
+#include "daemon/state.hpp"
+
+#include <cerrno>
+#include <charconv>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+
+namespace stek::daemon {
+namespace {
+
+using nlohmann::json;
+
+constexpr int format_version = 1;
+
+std::string file_in(const std::string& directory) {
+    return directory + "/state.json";
+}
+
+std::string lock_in(const std::string& directory) {
+    return directory + "/lock";
+}
+
+std::vector<std::uint8_t> from_hex(const std::string& text) {
+    std::vector<std::uint8_t> bytes(text.size() / 2);
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+        const char* begin = text.data() + 2 * i;
+        if (std::from_chars(begin, begin + 2, bytes[i], 16).ptr != begin + 2)
+            throw std::invalid_argument("not hexadecimal");
+    }
+    return bytes;
+}
+
+PairId pair_id_from(const std::string& text) {
+    const auto bytes = from_hex(text);
+    PairId id{};
+    if (bytes.size() != id.size())
+        throw std::invalid_argument("a pair id is 16 bytes");
+    std::copy(bytes.begin(), bytes.end(), id.begin());
+    return id;
+}
+
+json to_json(const State& state) {
+    json pairs = json::array();
+    for (const auto& pair : state.memory.pairs)
+        pairs.push_back({{"id", hex(pair.id)},
+                         {"slot", pair.slot},
+                         {"made_at", pair.made_at},
+                         {"public_key", hex(state.public_keys.at(pair.id))}});
+    json out{{"version", format_version},
+             {"boot_id", state.boot_id},
+             {"token_serial", state.token_serial},
+             {"generation", state.generation},
+             {"highest_revision", state.memory.highest_revision},
+             {"index_epoch", state.memory.index_epoch},
+             {"pairs", pairs},
+             {"weaknesses", state.weaknesses}};
+    if (state.memory.highest_epoch)
+        out["highest_epoch"] = *state.memory.highest_epoch;
+    if (state.memory.highest_index)
+        out["highest_index"] = *state.memory.highest_index;
+    return out;
+}
+
+State from_json(const json& in) {
+    if (in.at("version") != format_version)
+        throw std::invalid_argument("of another version");
+    State state;
+    in.at("boot_id").get_to(state.boot_id);
+    in.at("token_serial").get_to(state.token_serial);
+    in.at("generation").get_to(state.generation);
+    in.at("highest_revision").get_to(state.memory.highest_revision);
+    in.at("index_epoch").get_to(state.memory.index_epoch);
+    in.at("weaknesses").get_to(state.weaknesses);
+    if (in.contains("highest_epoch"))
+        state.memory.highest_epoch = in.at("highest_epoch").get<std::uint64_t>();
+    if (in.contains("highest_index"))
+        state.memory.highest_index = in.at("highest_index").get<std::uint64_t>();
+    for (const auto& item : in.at("pairs")) {
+        const auto id = pair_id_from(item.at("id").get<std::string>());
+        state.memory.pairs.push_back(
+            {id, item.at("slot").get<std::int64_t>(), item.at("made_at").get<std::uint64_t>()});
+        state.public_keys.emplace(id, from_hex(item.at("public_key").get<std::string>()));
+    }
+    return state;
+}
+
+// Open file description locks: looking at one does not take it, and it goes with the descriptor.
+struct flock whole_file() {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    return lock;
+}
+
+pid_t written_pid(const std::string& path) {
+    pid_t pid = 0;
+    std::ifstream(lock_in(path)) >> pid;
+    return pid;
+}
+
+}  // namespace
+
+std::string hex(Bytes bytes) {
+    static constexpr char digits[] = "0123456789abcdef";
+    std::string text;
+    for (const auto byte : bytes) {
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+StateDirectory::StateDirectory(const std::string& path) : path_(path) {
+    if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+        throw_errno("cannot make", path);
+    lock_ = Fd(::open(lock_in(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock_)
+        throw_errno("cannot open", lock_in(path));
+    auto lock = whole_file();
+    if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            throw_errno("cannot lock", lock_in(path));
+        throw StateLocked("another stekd (process " + std::to_string(written_pid(path)) + ") works in " +
+                          path);
+    }
+    const auto pid = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(lock_.get(), 0) != 0 ||
+        ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+        throw_errno("cannot write", lock_in(path));
+}
+
+State StateDirectory::peek(const std::string& path) {
+    std::ifstream in(file_in(path));
+    if (!in)
+        return {};
+    try {
+        return from_json(json::parse(in));
+    } catch (const std::exception& error) {
+        throw std::runtime_error(file_in(path) + ": " + error.what());
+    }
+}
+
+State StateDirectory::load() const {
+    return peek(path_);
+}
+
+void StateDirectory::save(const State& state) const {
+    const auto text = to_json(state).dump(1) + "\n";
+    replace_file(file_in(path_), Bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()),
+                 [this](int fd) {
+                     if (::fchmod(fd, 0600) != 0 || ::fsync(fd) != 0)
+                         throw_errno("cannot write", file_in(path_));
+                 });
+    const Fd directory(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory || ::fsync(directory.get()) != 0)
+        throw_errno("cannot write", path_);
+}
+
+void StateDirectory::set_aside() const {
+    std::filesystem::rename(file_in(path_), file_in(path_) + ".bad");
+}
+
+pid_t StateDirectory::holder(const std::string& path) {
+    const Fd file(::open(lock_in(path).c_str(), O_RDWR | O_CLOEXEC));
+    auto lock = whole_file();
+    if (!file || ::fcntl(file.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK)
+        return 0;
+    return written_pid(path);
+}
+
+std::string current_boot_id() {
+    std::string id;
+    std::ifstream("/proc/sys/kernel/random/boot_id") >> id;
+    return id;
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,64 @@
+// stekd: makes, rotates and destroys a location's session ticket keys.
+#include "daemon/check.hpp"
+#include "daemon/exit_codes.hpp"
+#include "daemon/log.hpp"
+#include "daemon/service.hpp"
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <openssl/crypto.h>
+
+namespace {
+
+using namespace stek::daemon;
+
+int serve(Config config) {
+    try {
+        Service service(std::move(config));
+        return service.run();
+    } catch (...) {
+        const auto failure = current_failure();
+        log(LOG_ERR, failure.what);
+        return failure.exit_code;
+    }
+}
+
+int run(int argc, char** argv) {
+    CLI::App app("Rotates the TLS session ticket keys of one location, inside its PKCS#11 tokens.", "stekd");
+    app.set_version_flag("--version", STEKD_VERSION);
+    std::string file = "/etc/stekd/stekd.toml";
+    bool once = false, check = false;
+    app.add_option("--config", file, "the configuration")->capture_default_str();
+    auto* once_flag = app.add_flag("--once", once, "do what is due now, and leave");
+    app.add_flag("--check", check, "look at configuration, provider, tokens and readers, and leave")
+        ->excludes(once_flag);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? exit_ok : exit_usage;
+    }
+
+    // A server's openssl.cnf in the environment must not attach the provider to this process.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    try {
+        auto config = load_config(file);
+        if (check)
+            return run_checks(config);
+        return once ? run_once(std::move(config)) : serve(std::move(config));
+    } catch (const ConfigError& error) {
+        log(LOG_ERR, error.what());
+        return exit_config;
+    }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        return run(argc, argv);
+    } catch (const std::exception& error) {
+        log(LOG_ERR, error.what());
+        return exit_software;
+    }
+}

@@ -1,0 +1,32 @@
+// New tokens with random PINs, by C_InitToken and C_InitPIN: softhsm2-util would take the PINs as arguments,
+// for all to see in the process list.
+#pragma once
+
+#include "pkcs11/module.hpp"
+#include "pkcs11/secret.hpp"
+
+#include <memory>
+#include <string>
+
+namespace stek::daemon {
+
+class TokenMaker {
+  public:
+    /// Throws pkcs11::Error, UriError.
+    TokenMaker(const std::string& module, const std::string& softhsm_conf);
+    TokenMaker(const TokenMaker&) = delete;
+    TokenMaker& operator=(const TokenMaker&) = delete;
+    ~TokenMaker();
+
+    /// Makes a token in the first slot that has none yet; the PINs go to new files of mode 0600. Returns its
+    /// serial. Throws pkcs11::Error, TokenError, std::system_error.
+    std::string make(const std::string& label, const std::string& so_pin_file, const std::string& pin_file);
+
+  private:
+    void open();
+    void close() noexcept;
+    std::string module_path_, softhsm_conf_;
+    std::shared_ptr<pkcs11::Module> module_;
+};
+
+}  // namespace stek::daemon

@@ -1,0 +1,89 @@
+#include "daemon/tokens.hpp"
+
+#include <filesystem>
+
+namespace stek::daemon {
+namespace {
+
+bool refuses_pin(CK_RV rv) {
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE ||
+           rv == CKR_PIN_EXPIRED || rv == CKR_PIN_LOCKED;
+}
+
+void check_directory(const std::string& directory, const pkcs11::Session& session) {
+    if (!directory.empty() && !std::filesystem::exists(directory + "/token.object"))
+        throw pkcs11::TokenError("token " + session.token().label() + " is gone: there is no " + directory);
+}
+
+}  // namespace
+
+void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) {
+    if (!needed && !uri.pin_source())
+        return;
+    const auto pin = uri.pin_source() ? pkcs11::read_pin(*uri.pin_source()) : Secret();
+    try {
+        session.token().login(session, pin);
+    } catch (const pkcs11::Error& error) {
+        if (refuses_pin(error.rv()))
+            throw PinRefused(error.what());
+        throw;
+    }
+}
+
+Tokens::Tokens(const Config& config) {
+    using pkcs11::Access;
+    const auto library = pkcs11::Library::map(*config.vault.module_path());
+    module_ = pkcs11::Module::initialize(library, config.module_config);
+    try {
+        const auto vault = pkcs11::Token::find(module_, config.vault);
+        vault->require(vault_mechanisms());
+        const auto ticket = pkcs11::Token::find(module_, config.ticket);
+        ticket->require(ticket_mechanisms(true));
+        vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
+        ticket_directory_ = softhsm_token_directory(config.module_config, ticket->serial());
+
+        vault_.emplace(vault, Access::read_write);
+        log_in(*vault_, config.vault, (vault->flags() & CKF_LOGIN_REQUIRED) != 0);
+        Chain(*vault_).destroy_older();  // ends what a kill may have interrupted
+        ticket_.emplace(ticket, Access::read_write);
+        log_in(*ticket_, config.ticket, config.private_pairs);
+        oaep_ = ticket_oaep_hash(ticket);
+        deriver_ = std::make_unique<Deriver>(config);
+    } catch (...) {
+        vault_.reset();
+        ticket_.reset();
+        module_->finalize();
+        throw;
+    }
+}
+
+Tokens::~Tokens() {
+    deriver_.reset();  // it has a session of its own
+    vault_.reset();
+    ticket_.reset();
+    module_->finalize();
+}
+
+bool Tokens::one_token_for_both() const {
+    return vault_->token().serial() == ticket_->token().serial();
+}
+
+void Tokens::check_present() const {
+    check_directory(vault_directory_, *vault_);
+    check_directory(ticket_directory_, *ticket_);
+}
+
+void Tokens::give_access(const Readers& readers) const {
+    if (!ticket_directory_.empty())
+        readers.allow_token(ticket_directory_);
+}
+
+std::vector<std::string> Tokens::probe(bool private_pairs) {
+    std::vector<std::string> weak;
+    for (const auto& result : probe_enforcement(*ticket_, private_pairs))
+        if (!result.refused)
+            weak.push_back(result.attempt);
+    return weak;
+}
+
+}  // namespace stek::daemon

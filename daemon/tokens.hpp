@@ -1,0 +1,64 @@
+// The two tokens as the daemon uses them: opened together, closed together.
+#pragma once
+
+#include "daemon/access.hpp"
+#include "daemon/config.hpp"
+#include "daemon/deriver.hpp"
+#include "pkcs11/session.hpp"
+#include "provider/ticket_token.hpp"
+#include "provider/vault.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace stek::daemon {
+
+/// A token refused the PIN. Trying again could lock it: somebody must look.
+class PinRefused : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// The ticket token does not hold what its templates promise, and allow_weak_token is not set.
+class WeakToken : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// Module, sessions and provider. One object at a time in a process: with it the module is finalised, because
+/// SoftHSM sees a token that was made later only when it is initialised anew.
+class Tokens {
+  public:
+    /// Opens and logs in. Throws PinRefused, DeriverError, pkcs11::Error, TokenError, UriError.
+    explicit Tokens(const Config& config);
+    Tokens(const Tokens&) = delete;
+    Tokens& operator=(const Tokens&) = delete;
+    ~Tokens();
+
+    [[nodiscard]] pkcs11::Session& vault() { return *vault_; }
+    [[nodiscard]] pkcs11::Session& ticket() { return *ticket_; }
+    [[nodiscard]] const Deriver& deriver() const { return *deriver_; }
+    [[nodiscard]] OaepHash oaep() const noexcept { return oaep_; }
+    [[nodiscard]] const std::string& ticket_serial() const { return ticket_->token().serial(); }
+    [[nodiscard]] bool one_token_for_both() const;
+
+    /// Throws TokenError if a token's files are gone: SoftHSM itself would go on as if they were there.
+    void check_present() const;
+    void give_access(const Readers& readers) const;  ///< to the ticket token's files, where it has files
+    /// What the ticket token does not enforce; empty if it is as strong as it must be.
+    std::vector<std::string> probe(bool private_pairs);
+
+  private:
+    std::shared_ptr<pkcs11::Module> module_;
+    std::optional<pkcs11::Session> vault_, ticket_;
+    std::string vault_directory_, ticket_directory_;  ///< empty if the token is not in files
+    OaepHash oaep_ = OaepHash::sha1;
+    std::unique_ptr<Deriver> deriver_;
+};
+
+/// Logs in if the token wants it or the URI names a PIN. Throws PinRefused, pkcs11::Error, UriError.
+void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed);
+
+}  // namespace stek::daemon
