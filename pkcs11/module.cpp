@@ -3,6 +3,7 @@
 #include "pkcs11/error.hpp"
 #include "pkcs11/process.hpp"
 
+#include <atomic>
 #include <cstdlib>
 #include <dlfcn.h>
 #include <map>
@@ -60,6 +61,10 @@ CK_FUNCTION_LIST* function_list(void* handle, const std::string& path) {
     return functions;
 }
 
+/// OpenSSL frees providers, and with them sessions, in an exit handler of its own, when a module's static
+/// objects are gone already: a C_CloseSession then crashes SoftHSM (seen with the openssl command).
+std::atomic<bool> exiting = false;
+
 }  // namespace
 
 std::shared_ptr<const Library> Library::map(const std::string& path) {
@@ -100,11 +105,15 @@ std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> librar
     if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
         throw Error("C_Initialize", rv, library->path());
     }
+    // Registered after the module was loaded, so it runs before the module's own destructors.
+    [[maybe_unused]] static const int registered =
+        std::atexit([] { exiting.store(true, std::memory_order_release); });
     return std::shared_ptr<Module>(new Module(std::move(library), rv == CKR_OK, this_process()));
 }
 
 bool Module::usable_here() const noexcept {
-    return !dead_.load(std::memory_order_acquire) && pid_ == this_process();
+    return !dead_.load(std::memory_order_acquire) && !exiting.load(std::memory_order_acquire) &&
+           pid_ == this_process();
 }
 
 bool Module::finalize() noexcept {
