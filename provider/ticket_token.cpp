@@ -137,8 +137,7 @@ std::vector<PairId> list_ticket_pairs(Session& session) {
         }
     }
     std::ranges::sort(ids);
-    const auto twice = std::ranges::unique(ids);
-    ids.erase(twice.begin(), twice.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
     return ids;
 }
 

@@ -3,9 +3,11 @@
 
 #include "pkcs11/session.hpp"
 
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
 namespace stek {
@@ -16,7 +18,10 @@ namespace stek {
 struct ChainPosition {
     std::uint64_t index = 0;
     std::uint64_t epoch = 0;
-    auto operator<=>(const ChainPosition&) const = default;
+    bool operator==(const ChainPosition&) const = default;
+    std::strong_ordering operator<=>(const ChainPosition& other) const noexcept {
+        return std::tie(index, epoch) <=> std::tie(other.index, other.epoch);
+    }
 };
 
 /// What a vault token must offer.
