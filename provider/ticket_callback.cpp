@@ -131,6 +131,9 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     if (RAND_bytes(iv, gcm_iv_size) != 1 || !arm(call, *record, iv, cipher, mac, true)) {
         return declined(call.process, Decline::malformed);
     }
+    if (call.libssl.session_reused(call.ssl) != 0) {
+        call.process.counters.renewed();
+    }
     return accept;
 }
 
@@ -181,7 +184,6 @@ int open(const Call& call, const unsigned char* key_name, const unsigned char* i
     if (newest == nullptr || newest == record) {
         return accept;
     }
-    call.process.counters.renewed();
     return accept_and_renew;
 }
 
