@@ -65,6 +65,11 @@ extern "C" __attribute__((visibility("default"))) int munmap(void* address, std:
     return static_cast<int>(syscall(SYS_munmap, address, size));
 }
 
+/// Before that of AddressSanitizer, which does nothing.
+extern "C" __attribute__((visibility("default"))) int mlock(const void* address, std::size_t size) noexcept {
+    return static_cast<int>(syscall(SYS_mlock, address, size));
+}
+
 BOOST_AUTO_TEST_CASE(pages_are_wiped_before_they_are_unmapped) {
     {
         Secret secret(5000);
