@@ -51,7 +51,7 @@ constexpr unsigned oldest_version = 1;  // the one before the newest, once there
 constexpr std::size_t location_size = 64, serial_size = 16;
 constexpr std::size_t header_size = 116, record_fixed_size = 111, checksum_size = SHA256_DIGEST_LENGTH;
 constexpr std::size_t least_wrapped_key = 256, most_wrapped_key = 1024;  // RSA-2048 to RSA-8192
-constexpr std::uint64_t longest_period = 366 * 86400;
+constexpr std::uint64_t longest_period = std::uint64_t{366} * 86400;
 
 class Writer {
   public:

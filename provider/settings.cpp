@@ -12,7 +12,7 @@
 namespace stek {
 namespace {
 
-constexpr std::int64_t longest_lineage = 30 * 86400;
+constexpr std::int64_t longest_lineage = std::int64_t{30} * 86400;
 constexpr std::uint64_t most_stale_epochs = 48;
 constexpr std::uint64_t most_processes = std::uint64_t{1} << 20;
 constexpr std::size_t longest_audience = 1024;
