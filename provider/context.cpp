@@ -1,5 +1,6 @@
 #include "provider/context.hpp"
 
+#include "pkcs11/process.hpp"
 #include "provider/journal.hpp"
 #include "provider/timing.hpp"
 #include "provider/token_sealer.hpp"
@@ -76,7 +77,7 @@ ProviderContext::~ProviderContext() {
 }
 
 Process* ProviderContext::process() noexcept {
-    const pid_t pid = getpid();
+    const pid_t pid = pkcs11::this_process();
     Process* known = process_.load(std::memory_order_acquire);
     if (known != nullptr && known->pid == pid) {
         return known;
