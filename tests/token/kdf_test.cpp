@@ -326,6 +326,7 @@ BOOST_FIXTURE_TEST_CASE(threads_take_turns, Fixture) {
     put_chain(some_key, {0, 7});
     BOOST_REQUIRE_EQUAL(failure(good()), "");
     std::vector<std::thread> threads;
+    threads.reserve(4);
     std::vector<std::vector<std::uint8_t>> names(4, std::vector<std::uint8_t>(16));
     std::atomic<unsigned> failed = 0;
     for (auto& name : names)
