@@ -30,9 +30,9 @@ inline constexpr std::uint64_t latency_bounds_us[] = {5,   10,   20,   50,    10
                                                       500, 1000, 5000, 50000, 1000000};
 
 /// The counters of one process, in a MAP_SHARED file `<dir>/<pid>.<start time>` (0640), or in private memory
-/// where no directory is given or it cannot be written. The layout is one fixed struct with a magic and
-/// version; 64-bit relaxed atomics. After a fork the child calls reopen(). All increments are lock-free and
-/// never fail.
+/// where no directory is given or it cannot be written. The mapping holds a shared lock on the file: that,
+/// not a list of processes, says who lives. The layout is one fixed struct with a magic and version; 64-bit
+/// relaxed atomics. After a fork the child calls reopen(). All increments are lock-free and never fail.
 class Counters {
   public:
     struct Block;  ///< the file's layout, defined in counters.cpp with its byte table
