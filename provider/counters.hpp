@@ -35,7 +35,7 @@ inline constexpr std::uint64_t latency_bounds_us[] = {5,   10,   20,   50,    10
 /// relaxed atomics. After a fork the child calls reopen(). All increments are lock-free and never fail.
 class Counters {
   public:
-    struct Block;  ///< the file's layout, defined in counters.cpp with its byte table
+    struct Block;  ///< the file's layout, defined in counters_block.hpp with its byte table
     explicit Counters(std::string directory);
     ~Counters();
     Counters(const Counters&) = delete;
