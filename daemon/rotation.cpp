@@ -79,13 +79,7 @@ void Rotation::open() {
         return;
     }
     auto tokens = std::make_unique<Tokens>(config_);
-    state_.weaknesses = tokens->probe(config_.private_pairs);
-    for (const auto& weakness : state_.weaknesses)
-        log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
-            {{"STEK_WEAKNESS", weakness}});
-    if (!state_.weaknesses.empty() && !config_.allow_weak_token)
-        throw WeakToken(
-            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
+    probed_ = false;
     if (tokens->one_token_for_both())
         log(LOG_WARNING,
             "one token is both vault and ticket token: whoever may log in to it as a server can derive with "
@@ -98,9 +92,26 @@ void Rotation::open() {
         state_.memory.pairs.clear();
         state_.public_keys.clear();
     }
-    save_state();
     tokens->give_access(readers_);
     tokens_ = std::move(tokens);
+}
+
+// Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep
+// servers waiting for their keys; a new one must pass first.
+void Rotation::probe() {
+    if (probed_)
+        return;
+    state_.weaknesses = tokens_->probe(config_.private_pairs);
+    for (const auto& weakness : state_.weaknesses)
+        log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
+            {{"STEK_WEAKNESS", weakness}});
+    const bool passed = state_.weaknesses.empty();
+    state_.enforcing_serial = passed ? tokens_->ticket_serial() : "";
+    save_state();
+    if (!passed && !config_.allow_weak_token)
+        throw WeakToken(
+            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
+    probed_ = true;
 }
 
 std::string Rotation::why_not_ours(const KeyRing& found) const {
@@ -162,17 +173,25 @@ World Rotation::world() {
     return world;
 }
 
+Rotation::Next Rotation::carry_out() {
+    for (int pass = 0;; ++pass) {
+        const auto todo = plan(read_clocks(), config_.policy, world());
+        if (todo.actions.empty() || pass == most_passes)
+            return {todo.next_edge, todo.next_destruction};
+        for (const auto& action : todo.actions)
+            std::visit([this](const auto& wanted) { act(wanted); }, action);
+    }
+}
+
 Rotation::Next Rotation::run() {
     try {
         open();
+        if (state_.enforcing_serial != tokens_->ticket_serial())
+            probe();
         load_ring();
-        for (int pass = 0;; ++pass) {
-            const auto todo = plan(read_clocks(), config_.policy, world());
-            if (todo.actions.empty() || pass == most_passes)
-                return {todo.next_edge, todo.next_destruction};
-            for (const auto& action : todo.actions)
-                std::visit([this](const auto& wanted) { act(wanted); }, action);
-        }
+        carry_out();
+        probe();
+        return carry_out();
     } catch (...) {
         tokens_.reset();
         throw;

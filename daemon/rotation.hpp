@@ -40,6 +40,8 @@ class Rotation {
 
   private:
     void open();
+    void probe();
+    Next carry_out();
     void load_state();
     void load_ring();
     [[nodiscard]] std::string why_not_ours(const KeyRing& found) const;
@@ -66,6 +68,7 @@ class Rotation {
     std::string ring_trouble_;  ///< said once
     std::uint64_t ring_period_ = 0;
     std::unique_ptr<Tokens> tokens_;
+    bool probed_ = false;  ///< since the tokens were opened
 };
 
 }  // namespace stek::daemon

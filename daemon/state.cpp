@@ -58,6 +58,7 @@ json to_json(const State& state) {
              {"highest_revision", state.memory.highest_revision},
              {"index_epoch", state.memory.index_epoch},
              {"pairs", pairs},
+             {"enforcing_serial", state.enforcing_serial},
              {"weaknesses", state.weaknesses}};
     if (state.memory.highest_epoch)
         out["highest_epoch"] = *state.memory.highest_epoch;
@@ -75,6 +76,7 @@ State from_json(const json& in) {
     in.at("generation").get_to(state.generation);
     in.at("highest_revision").get_to(state.memory.highest_revision);
     in.at("index_epoch").get_to(state.memory.index_epoch);
+    in.at("enforcing_serial").get_to(state.enforcing_serial);
     in.at("weaknesses").get_to(state.weaknesses);
     if (in.contains("highest_epoch"))
         state.memory.highest_epoch = in.at("highest_epoch").get<std::uint64_t>();

@@ -21,6 +21,7 @@ struct State {
     std::uint64_t generation = 0;
     Memory memory;
     std::map<PairId, std::vector<std::uint8_t>> public_keys;  ///< DER SubjectPublicKeyInfo of memory.pairs
+    std::string enforcing_serial;         ///< of the ticket token that passed the last probe
     std::vector<std::string> weaknesses;  ///< attempts that the ticket token did not refuse at the last probe
 };
 

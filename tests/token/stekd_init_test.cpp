@@ -1,0 +1,153 @@
+// stekctl init: what it makes, with which modes, and what it refuses.
+#define BOOST_TEST_MODULE stekd_init
+#include "daemon/init.hpp"
+#include "stekd_instance.hpp"
+
+#include <fstream>
+
+#include <boost/test/unit_test.hpp>
+#include <sys/stat.h>
+
+namespace fs = std::filesystem;
+using namespace stek::test;
+
+namespace {
+
+mode_t mode_of(const fs::path& path) {
+    struct stat status {};
+    BOOST_REQUIRE_MESSAGE(::stat(path.c_str(), &status) == 0, path);
+    return status.st_mode & 07777;
+}
+
+Outcome init(const fs::path& directory, const Arguments& more = {}) {
+    Arguments arguments{STEK_STEKCTL, "init", "--dir", directory};
+    // Each option once, for those are not to be repeated.
+    for (const auto& [option, value] :
+         {std::pair<std::string, std::string>{"--location", "test"}, {"--provider", STEK_MODULE}})
+        if (std::find(more.begin(), more.end(), option) == more.end())
+            arguments.insert(arguments.end(), {option, value});
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run(arguments);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(layout_and_modes) {
+    const StekdInstance instance;
+    const auto& dir = instance.directory;
+    BOOST_TEST(mode_of(dir) == 0755U);
+    BOOST_TEST(mode_of(dir / "pins") == 0700U);
+    BOOST_TEST(mode_of(dir / "state") == 0700U);
+    for (const auto* name : {"vault.pin", "vault.so-pin", "ticket.pin", "ticket.so-pin"}) {
+        BOOST_TEST(mode_of(dir / "pins" / name) == 0600U);
+        BOOST_TEST(fs::file_size(dir / "pins" / name) == 33U);
+    }
+    BOOST_TEST(read_file(dir / "pins/vault.pin") != read_file(dir / "pins/ticket.pin"));
+    BOOST_TEST(mode_of(dir / "run") == 0755U);
+    BOOST_TEST(mode_of(dir / "run/stats") == 01770U);
+    BOOST_TEST(mode_of(dir / "tokens") == 02750U);
+    unsigned closed = 0, readable = 0;
+    for (const auto& token : fs::directory_iterator(dir / "tokens"))
+        ++(mode_of(token.path()) == 0700 ? closed : readable);
+    BOOST_TEST(closed == 1U);
+    BOOST_TEST(readable == 1U);
+    for (const auto* name : {"softhsm2.conf", "stekd.toml", "openssl.cnf"})
+        BOOST_TEST(mode_of(dir / name) == 0644U);
+    for (const auto* pin : {"vault.pin", "vault.so-pin", "ticket.pin", "ticket.so-pin"})
+        for (const auto* name : {"softhsm2.conf", "stekd.toml", "openssl.cnf"})
+            BOOST_TEST(read_file(dir / name).find(read_file(dir / "pins" / pin).substr(0, 32)) ==
+                       std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(nothing_is_overwritten) {
+    const StekdInstance instance;
+    const auto before = read_file(instance.directory / "pins/vault.pin");
+    const auto again = init(instance.directory);
+    BOOST_TEST(again.exit_code == 73);
+    BOOST_TEST(again.output.find("is there already") != std::string::npos, again.output);
+    BOOST_TEST(read_file(instance.directory / "pins/vault.pin") == before);
+}
+
+BOOST_AUTO_TEST_CASE(other_files_in_the_directory_do_not_matter) {
+    const Workspace space("init");
+    const auto dir = space.path() / "d";
+    fs::create_directory(dir);
+    write_file(dir / "other", "x");
+    BOOST_TEST(init(dir).exit_code == 0);
+    BOOST_TEST(read_file(dir / "other") == "x");
+}
+
+BOOST_AUTO_TEST_CASE(wrong_options_leave_nothing_behind) {
+    const Workspace space("init");
+    const auto dir = space.path() / "d";
+    const struct {
+        Arguments more;
+        int code;
+        const char* text;
+    } cases[] = {
+        {{"--period", "0"}, 78, "period"},
+        {{"--period", "1", "--session-timeout", "7200"}, 78, "session_timeout"},
+        {{"--period", "x"}, 64, "period"},
+        {{"--reader", "no-such-user"}, 78, "no user \"no-such-user\""},
+        {{"--module", "relative.so"}, 78, "--module"},
+        {{"--module", "/no/such/module.so"}, 78, "/no/such/module.so"},
+        {{"--provider", "/with space/stek.so"}, 78, "--provider"},
+        {{"--location", "a b"}, 78, "--location"},
+        {{"--unknown"}, 64, "unknown"},
+    };
+    for (const auto& wrong : cases) {
+        const auto outcome = init(dir, wrong.more);
+        BOOST_TEST(outcome.exit_code == wrong.code, wrong.text << ": " << outcome.output);
+        BOOST_TEST(outcome.output.find(wrong.text) != std::string::npos, outcome.output);
+        BOOST_TEST(!fs::exists(dir), wrong.text);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(the_servers_configuration_loads_both_providers) {
+    const StekdInstance instance;
+    const auto listed =
+        run({"openssl", "list", "-providers"}, {{"OPENSSL_CONF", instance.directory / "openssl.cnf"}});
+    BOOST_TEST(listed.exit_code == 0);
+    BOOST_TEST(listed.output.find("OpenSSL Default Provider") != std::string::npos, listed.output);
+    BOOST_TEST(listed.output.find("PKCS#11 token") != std::string::npos, listed.output);
+    const auto config = read_file(instance.directory / "openssl.cnf");
+    BOOST_TEST(config.find("\n.include /etc/ssl/openssl.cnf\n") != std::string::npos);
+}
+
+// A site that names its sections itself, has a policy, and activates providers of its own.
+BOOST_AUTO_TEST_CASE(the_sites_policy_stays_in_force) {
+    const StekdInstance instance;
+    const auto site = instance.space.path() / "site.cnf";
+    write_file(site,
+               "openssl_conf = site_init\n[site_init]\nproviders = site_providers\nssl_conf = site_ssl\n"
+               "[site_providers]\nlegacy = site_legacy\ndefault = site_default\n[site_legacy]\nactivate = 1\n"
+               "[site_default]\n# activate = 1\n[site_ssl]\nsystem_default = site_tls\n"
+               "[site_tls]\nCiphersuites = TLS_AES_128_GCM_SHA256\n");
+    stek::daemon::InitOptions options;
+    options.directory = instance.directory;
+    options.location = "test";
+    options.module = "/usr/lib/softhsm/libsofthsm2.so";
+    options.provider = STEK_MODULE;
+    const auto config = instance.space.path() / "openssl.cnf";
+    write_file(config, stek::daemon::server_openssl_cnf(options, site));
+    const auto listed = run({"openssl", "list", "-providers"}, {{"OPENSSL_CONF", config}});
+    for (const auto* name : {"default\n", "legacy\n", "stek\n"})
+        BOOST_TEST(listed.output.find(name) != std::string::npos, listed.output);
+    const auto ciphers = run({"openssl", "ciphers", "-v"}, {{"OPENSSL_CONF", config}});
+    BOOST_TEST(ciphers.output.find("TLS_AES_128_GCM_SHA256") != std::string::npos, ciphers.output);
+    BOOST_TEST(ciphers.output.find("TLS_AES_256_GCM_SHA384") == std::string::npos, ciphers.output);
+}
+
+BOOST_AUTO_TEST_CASE(no_site_configuration_is_fine) {
+    const StekdInstance instance;
+    stek::daemon::InitOptions options;
+    options.directory = instance.directory;
+    options.location = "test";
+    options.module = "/usr/lib/softhsm/libsofthsm2.so";
+    options.provider = STEK_MODULE;
+    const auto config = instance.space.path() / "openssl.cnf";
+    write_file(config, stek::daemon::server_openssl_cnf(options, "/nonexistent/openssl.cnf"));
+    const auto listed = run({"openssl", "list", "-providers"}, {{"OPENSSL_CONF", config}});
+    BOOST_TEST(listed.output.find("stek\n") != std::string::npos, listed.output);
+    BOOST_TEST(listed.output.find("default\n") != std::string::npos, listed.output);
+}

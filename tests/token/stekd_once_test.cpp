@@ -1,0 +1,240 @@
+// stekd --once, --check and stekctl status: what they do, what they say, how they leave.
+#define BOOST_TEST_MODULE stekd_once
+#include "stekd_instance.hpp"
+#include "tests/fixtures/faulty_module.hpp"
+
+#include <set>
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+namespace fs = std::filesystem;
+using namespace stek;
+using namespace stek::test;
+using nlohmann::json;
+using tests::FaultyModule;
+
+namespace {
+
+std::set<std::string> names(const KeyRing& ring) {
+    std::set<std::string> all;
+    for (const auto& record : ring.records)
+        all.emplace(record->name.begin(), record->name.end());
+    return all;
+}
+
+/// An instance whose PKCS#11 module does what the test says.
+struct FaultyInstance {
+    FaultyInstance()
+        : space("faulty"), module(space.path()), instance(3600, 7200, {"--module", module.path()}) {}
+    Workspace space;
+    FaultyModule module;
+    StekdInstance instance;
+};
+
+void expect(const Outcome& outcome, int code, const std::string& text) {
+    BOOST_TEST(outcome.exit_code == code, outcome.output);
+    BOOST_TEST(outcome.output.find(text) != std::string::npos, outcome.output);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(once_makes_a_ring_and_twice_does_no_more) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto ring = instance.ring();
+    BOOST_REQUIRE(ring);
+    BOOST_TEST(ring->location == "test");
+    BOOST_TEST(ring->records.size() == 2U);
+    BOOST_TEST(sealing_record(*ring, time(nullptr), 0) != nullptr);
+    BOOST_TEST(names(*ring).size() == 2U);
+    const auto again = instance.once();
+    BOOST_TEST(again.exit_code == 0);
+    BOOST_TEST(again.output.empty(), again.output);
+    BOOST_TEST(instance.ring()->generation == ring->generation);
+}
+
+BOOST_AUTO_TEST_CASE(a_lost_ring_is_replaced_by_other_keys) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto before = instance.ring();
+    fs::remove(instance.ring_file());
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto after = instance.ring();
+    for (const auto& name : names(*after))
+        BOOST_TEST(!names(*before).contains(name));
+    BOOST_TEST(after->records[0]->revision > before->records[0]->revision);
+    BOOST_TEST(after->generation > before->generation);
+}
+
+BOOST_AUTO_TEST_CASE(a_ring_that_is_noise_is_made_anew) {
+    const StekdInstance instance;
+    write_file(instance.ring_file(), std::string(1000, 'x'));
+    expect(instance.once(), 0, "the key ring is made anew");
+    BOOST_TEST(instance.ring()->records.size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(another_locations_ring_is_made_anew) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto before = names(*instance.ring());
+    instance.edit("\"test\"", "\"elsewhere\"");
+    expect(instance.once(), 0, "it is location test's");
+    for (const auto& name : names(*instance.ring()))
+        BOOST_TEST(!before.contains(name));
+}
+
+BOOST_AUTO_TEST_CASE(a_state_that_is_noise_is_set_aside) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto before = instance.ring();
+    write_file(instance.directory / "state/state.json", "{\"version\": 1, ");
+    expect(instance.once(), 0, "set aside");
+    BOOST_TEST(names(*instance.ring()) == names(*before));  // the ring's keys go on
+    BOOST_TEST(fs::exists(instance.directory / "state/state.json.bad"));
+}
+
+BOOST_AUTO_TEST_CASE(a_ring_of_another_boot_is_not_trusted) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto before = names(*instance.ring());
+    const auto path = instance.directory / "state/state.json";
+    auto state = json::parse(read_file(path));
+    state["boot_id"] = "11111111-2222-3333-4444-555555555555";
+    write_file(path, state.dump());
+    expect(instance.once(), 0, "it is of another boot");
+    for (const auto& name : names(*instance.ring()))
+        BOOST_TEST(!before.contains(name));
+}
+
+BOOST_AUTO_TEST_CASE(status_for_programs_and_for_people) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.status().exit_code == 1);
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto outcome = instance.status({"--json"});
+    BOOST_TEST(outcome.exit_code == 0);
+    const auto status = json::parse(outcome.output);
+    BOOST_TEST(status["location"] == "test");
+    BOOST_TEST(status["period"] == 3600);
+    BOOST_TEST(status["daemon"] == 0);
+    BOOST_TEST(status["problems"].empty());
+    BOOST_REQUIRE(status["keys"].size() == 2U);
+    BOOST_TEST(status["keys"][0]["state"] == "sealing");
+    BOOST_TEST(status["keys"][1]["state"] == "prepared");
+    BOOST_TEST(status["keys"][0]["name"].get<std::string>().size() == 32U);
+    BOOST_TEST(status["keys"][0]["seconds_left"].get<int>() <= 3600);
+    BOOST_TEST(status["counters"]["sealed"] == 0);
+    BOOST_TEST(!outcome.output.empty());
+    const auto text = instance.status();
+    BOOST_TEST(text.output.find(status["keys"][0]["name"].get<std::string>()) != std::string::npos,
+               text.output);
+    BOOST_TEST(text.output.find("stekd is not running") != std::string::npos, text.output);
+}
+
+BOOST_AUTO_TEST_CASE(check_finds_nothing_on_a_good_instance) {
+    const StekdInstance instance;
+    const auto outcome = instance.check();
+    expect(outcome, 0, "ok    enforcement: every attempt");
+    BOOST_TEST(outcome.output.find("FAIL") == std::string::npos, outcome.output);
+}
+
+BOOST_AUTO_TEST_CASE(check_names_what_is_wrong) {
+    const StekdInstance instance;
+    instance.edit("\"nobody\"", "\"no-such-user\"");
+    expect(instance.check(), 1, "FAIL  readers: readers: there is no user \"no-such-user\"");
+    instance.edit("\"no-such-user\"", "\"nobody\"");
+    instance.edit(STEK_MODULE, "/no/such/stek.so");
+    expect(instance.check(), 1, "/no/such/stek.so cannot be loaded");
+    instance.edit("/no/such/stek.so", STEK_MODULE);
+    instance.edit("token=stekd-ticket", "token=other");
+    expect(instance.check(), 1, "token=other");
+    instance.edit("token=other", "token=stekd-ticket");
+    fs::remove_all(instance.directory / "run");
+    expect(instance.check(), 1, "FAIL  paths.keyring: there is no directory");
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_configuration_exits_78) {
+    const StekdInstance instance;
+    instance.edit("period = 3600", "period = 0");
+    for (const auto& outcome : {instance.once(), instance.check(), instance.status()})
+        expect(outcome, 78, "stekd.toml:2: period: must be a whole number");
+    instance.edit("period = 0", "period = 3600");
+    instance.edit("\"nobody\"", "\"no-such-user\"");
+    expect(instance.once(), 78, "no user");
+    BOOST_TEST(run({STEK_STEKD, "--no-such-option"}).exit_code == 64);
+    BOOST_TEST(run({STEK_STEKD, "--once", "--check"}).exit_code == 64);
+}
+
+BOOST_AUTO_TEST_CASE(a_missing_token_exits_75) {
+    const StekdInstance instance;
+    fs::rename(instance.directory / "tokens", instance.directory / "elsewhere");
+    fs::create_directory(instance.directory / "tokens");
+    expect(instance.once(), 75, "stekd-vault");
+    BOOST_TEST(!fs::exists(instance.ring_file()));
+}
+
+BOOST_AUTO_TEST_CASE(a_wrong_pin_exits_77_after_one_try) {
+    FaultyInstance faulty;
+    const auto pin = faulty.instance.directory / "pins/vault.pin";
+    write_file(pin, "0123456789abcdef0123456789abcdef\n");
+    faulty.module.reset_counts();
+    expect(faulty.instance.once(), 77, "CKR_PIN_INCORRECT");
+    BOOST_TEST(faulty.module.calls("C_Login") == 1U);
+    // The service does not try again either: it leaves.
+    faulty.module.reset_counts();
+    faulty.instance.start();
+    BOOST_TEST(faulty.instance.daemon->wait(std::chrono::seconds(60)));
+    BOOST_TEST(faulty.instance.daemon->exit_code() == 77);
+    BOOST_TEST(faulty.module.calls("C_Login") == 1U);
+    BOOST_TEST(faulty.instance.log().find("0123456789abcdef") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(one_login_is_enough) {
+    FaultyInstance faulty;
+    faulty.module.reset_counts();
+    BOOST_TEST(faulty.instance.once().exit_code == 0);
+    BOOST_TEST(faulty.module.calls("C_Login") == 1U);
+}
+
+// A token that grants what its templates forbid: played by a module that says CKR_OK to each change.
+BOOST_AUTO_TEST_CASE(a_token_that_does_not_enforce_is_refused_unless_allowed) {
+    FaultyInstance faulty;
+    faulty.module.fail("C_SetAttributeValue", CKR_OK);
+    expect(faulty.instance.once(), 78, "does not refuse");
+    BOOST_TEST(!fs::exists(faulty.instance.ring_file()));
+    expect(faulty.instance.check(), 1, "FAIL  enforcement");
+    faulty.instance.edit("\n\n[vault]", "\nallow_weak_token = true\n\n[vault]");
+    expect(faulty.instance.once(), 0, "does not refuse");
+    BOOST_TEST(faulty.instance.ring()->records.size() == 2U);
+    expect(faulty.instance.status(), 0, "WARNING: the ticket token is weak");
+    expect(faulty.instance.check(), 0, "WEAK, as allowed");
+}
+
+// An error at any call: it says so, leaves, and the next run ends the work. Calls of the start and of the
+// probe repeat much, so every seventh is taken.
+BOOST_AUTO_TEST_CASE(an_error_at_any_call_is_survived) {
+    FaultyInstance faulty;
+    faulty.module.reset_counts();
+    BOOST_TEST(faulty.instance.once().exit_code == 0);
+    const auto calls = faulty.module.total_calls();
+    BOOST_TEST(calls > 50U);
+    std::set<std::string> seen = names(*faulty.instance.ring());
+    unsigned failed = 0;
+    for (std::uint64_t nth = 1; nth <= calls; nth += 7) {
+        fs::remove(faulty.instance.ring_file());
+        faulty.module.fail_nth_call(nth, CKR_DEVICE_ERROR);
+        const auto outcome = faulty.instance.once();
+        BOOST_TEST((outcome.exit_code == 0 || outcome.exit_code == 75 || outcome.exit_code == 78),
+                   "call " << nth << ": exit " << outcome.exit_code << ": " << outcome.output);
+        failed += outcome.exit_code == 0 ? 0 : 1;
+        faulty.module.clear();
+        const auto next = faulty.instance.once();
+        BOOST_TEST(next.exit_code == 0, "after call " << nth << ": " << next.output);
+        const auto ring = faulty.instance.ring();
+        BOOST_REQUIRE(ring);
+        BOOST_TEST(sealing_record(*ring, time(nullptr), 0) != nullptr);
+        for (const auto& name : names(*ring))
+            BOOST_TEST(seen.insert(name).second, "a name came back");
+    }
+    BOOST_TEST(failed > 5U);
+}
