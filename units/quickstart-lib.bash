@@ -68,10 +68,10 @@ finish() {
 
 build_and_install() {
     local build=$root/build-quickstart
-    # Optimised as the tests have it; another compiler's warnings are no reason not to install.
-    local options=(--prefix="$prefix" -Dtests=false -Dwerror=false)
+    # Another compiler's warnings are no reason not to install. Without dpkg-dev, meson does not find the triplet.
+    local options=(-Dprefix="$prefix" -Dlibdir="lib/$(g++ -print-multiarch)" -Dtests=false -Dwerror=false)
     if [ -f "$build/build.ninja" ]; then
-        meson configure "$build" -Dprefix="$prefix" >/dev/null
+        meson configure "$build" "${options[@]}" >/dev/null
     else
         meson setup "$build" "$root" "${options[@]}"
     fi
