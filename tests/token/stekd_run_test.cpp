@@ -1,0 +1,230 @@
+// stekd as a service: what the ring looks like while it runs, and what happens around it.
+#define BOOST_TEST_MODULE stekd_run
+#include "pkcs11/session.hpp"
+#include "provider/ticket_token.hpp"
+#include "provider/vault.hpp"
+#include "stekd_instance.hpp"
+
+#include <map>
+#include <set>
+#include <thread>
+
+#include <boost/test/unit_test.hpp>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+namespace fs = std::filesystem;
+using namespace stek;
+using namespace stek::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What systemd would hear: a datagram socket at $NOTIFY_SOCKET.
+class NotifySocket {
+  public:
+    explicit NotifySocket(const fs::path& path) : path_(path), fd_(::socket(AF_UNIX, SOCK_DGRAM, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.string().copy(address.sun_path, sizeof address.sun_path - 1);
+        BOOST_REQUIRE(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    }
+    NotifySocket(const NotifySocket&) = delete;
+    NotifySocket& operator=(const NotifySocket&) = delete;
+    ~NotifySocket() { ::close(fd_); }
+
+    /// Waits for a message with this text in it; all that came is kept.
+    bool hears(const std::string& text) {
+        return eventually(
+            [&] {
+                char buffer[4096];
+                for (ssize_t n; (n = ::recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT)) > 0;)
+                    heard.append(buffer, static_cast<std::size_t>(n)).append("\n");
+                return heard.find(text) != std::string::npos;
+            },
+            60s);
+    }
+    [[nodiscard]] Environment environment() const { return {{"NOTIFY_SOCKET", path_}}; }
+
+    std::string heard;
+
+  private:
+    fs::path path_;
+    int fd_;
+};
+
+unsigned objects_in(const fs::path& directory) {
+    unsigned count = 0;
+    for (const auto& file : fs::directory_iterator(directory))
+        count += file.path().extension() == ".object" && file.path().filename() != "token.object" ? 1 : 0;
+    return count;
+}
+
+/// The vault's directory is the one that nobody else may enter.
+fs::path token_directory(const StekdInstance& instance, bool vault) {
+    for (const auto& token : fs::directory_iterator(instance.directory / "tokens"))
+        if ((fs::status(token.path()).permissions() == fs::perms::owner_all) == vault)
+            return token.path();
+    throw std::runtime_error("no such token");
+}
+
+}  // namespace
+
+// Read every 20 ms for eight epochs: the ring is always whole, always has a key that seals now and one for
+// the next epoch, and names change with each epoch only.
+BOOST_AUTO_TEST_CASE(at_every_moment_there_is_a_key) {
+    StekdInstance instance(1, 3);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto first = instance.ring();
+    std::map<std::pair<std::uint64_t, std::uint32_t>, KeyName> names;
+    std::set<KeyName> sealed_with;
+    const auto end = std::chrono::steady_clock::now() + 8s;
+    while (std::chrono::steady_clock::now() < end) {
+        const auto ring = instance.ring();
+        BOOST_REQUIRE(ring);
+        const auto now = time(nullptr);
+        const auto* sealing = sealing_record(*ring, now, 0);
+        BOOST_REQUIRE(sealing != nullptr);
+        BOOST_TEST(sealing_record(*ring, now + 1, 0) != nullptr);
+        sealed_with.insert(sealing->name);
+        for (const auto& record : ring->records)
+            BOOST_TEST((names.try_emplace({record->epoch, record->revision}, record->name).first->second ==
+                        record->name));
+        std::this_thread::sleep_for(20ms);
+    }
+    BOOST_TEST(sealed_with.size() >= 7U);
+    // What has expired is gone: from the ring, and from the token the chain keys before.
+    const auto oldest = first->records.front().get();
+    BOOST_TEST(eventually([&] { return opening_record(*instance.ring(), oldest->name, 0) == nullptr; }));
+    BOOST_TEST(eventually([&] { return objects_in(token_directory(instance, true)) == 1U; }));
+    BOOST_TEST(objects_in(token_directory(instance, false)) <= 4U);  // two pairs at most
+    instance.daemon->signal(SIGTERM);
+    BOOST_TEST(instance.daemon->wait(20s));
+    BOOST_TEST(instance.daemon->exit_code() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_pair_goes_with_its_last_record_and_the_chain_goes_on) {
+    // Epochs of ten minutes have a pair each; moving the state's slots back makes them old.
+    StekdInstance instance(3600, 7200);
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto before = objects_in(token_directory(instance, false));
+    fs::remove(instance.ring_file());
+    fs::remove(instance.directory / "state/state.json");
+    const auto outcome = instance.once();  // nobody knows the old pairs any more
+    BOOST_TEST(outcome.exit_code == 0, outcome.output);
+    BOOST_TEST(outcome.output.find("stray key pair destroyed") != std::string::npos, outcome.output);
+    BOOST_TEST(objects_in(token_directory(instance, false)) == before);
+}
+
+BOOST_AUTO_TEST_CASE(killed_at_random_moments_it_goes_on) {
+    StekdInstance instance(1, 3);
+    std::map<std::pair<std::uint64_t, std::uint32_t>, KeyName> names;
+    std::set<KeyName> all;
+    std::srand(7);
+    for (int kill = 0; kill < 20; ++kill) {
+        instance.start();
+        if (kill % 4 == 0)
+            BOOST_TEST(instance.says("published"));
+        std::this_thread::sleep_for(std::chrono::milliseconds(std::rand() % 900));
+        instance.daemon->signal(SIGKILL);
+        BOOST_REQUIRE(instance.daemon->wait(20s));
+        const auto ring = instance.ring();  // throws if it is not whole
+        if (!ring)
+            continue;
+        for (const auto& record : ring->records) {
+            const auto [known, is_new] = names.try_emplace({record->epoch, record->revision}, record->name);
+            BOOST_TEST((known->second == record->name), "one (epoch, revision), one name");
+            if (is_new)
+                BOOST_TEST(all.insert(record->name).second, "no name comes back");
+        }
+    }
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto ring = instance.ring();
+    BOOST_TEST(sealing_record(*ring, time(nullptr), 0) != nullptr);
+    BOOST_TEST(objects_in(token_directory(instance, true)) == 1U);
+    BOOST_TEST(objects_in(token_directory(instance, false)) <= 4U);  // no stray was left
+}
+
+BOOST_AUTO_TEST_CASE(a_second_one_on_the_same_state_leaves) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto second = instance.once();
+    BOOST_TEST(second.exit_code == 75);
+    BOOST_TEST(second.output.find("another stekd (process " + std::to_string(instance.daemon->pid())) !=
+                   std::string::npos,
+               second.output);
+    const auto check = instance.check();
+    BOOST_TEST(check.exit_code == 0, check.output);
+    BOOST_TEST(check.output.find("no login, no probe") != std::string::npos, check.output);
+    BOOST_TEST(instance.status().output.find("stekd is process " + std::to_string(instance.daemon->pid())) !=
+               std::string::npos);
+    BOOST_TEST(instance.daemon->running());
+}
+
+BOOST_AUTO_TEST_CASE(a_token_that_is_missing_at_the_start_is_waited_for) {
+    StekdInstance instance;
+    NotifySocket notify(instance.space.path() / "notify");
+    fs::rename(instance.directory / "tokens", instance.directory / "elsewhere");
+    fs::create_directory(instance.directory / "tokens");
+    instance.start(notify.environment());
+    BOOST_REQUIRE(instance.says("trying again"));
+    BOOST_TEST(notify.hears("trying again"));
+    BOOST_TEST(notify.heard.find("READY=1") == std::string::npos);
+    BOOST_TEST(!fs::exists(instance.ring_file()));
+    fs::remove(instance.directory / "tokens");
+    fs::rename(instance.directory / "elsewhere", instance.directory / "tokens");
+    BOOST_TEST(notify.hears("READY=1"));
+    BOOST_TEST(fs::exists(instance.ring_file()));
+    BOOST_TEST(instance.says("all is well again"));
+    instance.daemon->stop();
+    BOOST_TEST(notify.hears("STOPPING=1"));
+}
+
+BOOST_AUTO_TEST_CASE(it_is_ready_only_once_the_ring_is_in_place) {
+    StekdInstance instance;
+    NotifySocket notify(instance.space.path() / "notify");
+    auto environment = notify.environment();
+    environment["WATCHDOG_USEC"] = "1000000";
+    instance.start(environment);
+    const bool ring_first = eventually(
+        [&] {
+            const bool there = fs::exists(instance.ring_file());
+            return there || notify.heard.find("READY=1") != std::string::npos;
+        },
+        60s);
+    BOOST_TEST(ring_first);
+    BOOST_TEST(notify.hears("READY=1"));
+    BOOST_TEST(fs::exists(instance.ring_file()));
+    BOOST_TEST(notify.hears("STATUS=2 keys in the ring"));
+    BOOST_TEST(notify.hears("WATCHDOG=1"));
+}
+
+BOOST_AUTO_TEST_CASE(reload_takes_a_good_configuration_and_keeps_the_old_one_otherwise) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    instance.edit("period = 3600", "period = 0");
+    instance.daemon->signal(SIGHUP);
+    BOOST_TEST(instance.says("the old configuration stays: " + instance.config() + ":2: period"));
+    BOOST_TEST(instance.daemon->running());
+    instance.edit("period = 0", "period = 1800");
+    instance.daemon->signal(SIGHUP);
+    BOOST_TEST(instance.says("configuration read anew"));
+    BOOST_TEST(eventually([&] { return instance.ring()->period == 1800U; }, 60s));
+    const auto ring = instance.ring();
+    BOOST_TEST(sealing_record(*ring, time(nullptr), 0) != nullptr);
+    BOOST_TEST(ring->records.size() >= 3U);  // the old ones stay for their time
+    BOOST_TEST(instance.daemon->running());
+}
+
+BOOST_AUTO_TEST_CASE(a_ring_that_is_removed_comes_back_with_the_next_turn) {
+    StekdInstance instance(2, 6);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    fs::remove(instance.ring_file());
+    BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+    BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
+}
