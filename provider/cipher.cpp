@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <new>
+#include <string_view>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -69,28 +70,38 @@ int cipher_final(void* context, unsigned char* out, std::size_t* written, std::s
     return guarded([&] { return finish_cipher(self(context), out, *written, room); });
 }
 
+/// One pass over what is asked: EVP asks for the IV's length in each init, and looking for each thing that
+/// we could tell costs more than the answer.
+bool get_params(const Cipher* cipher, OSSL_PARAM params[]) noexcept {
+    for (OSSL_PARAM* param = params; param != nullptr && param->key != nullptr; ++param) {
+        const std::string_view name(param->key);
+        bool told = true;
+        if (name == OSSL_CIPHER_PARAM_IVLEN) {
+            told = OSSL_PARAM_set_size_t(param, gcm_iv_size) == 1;
+        } else if (name == OSSL_CIPHER_PARAM_KEYLEN) {
+            told = OSSL_PARAM_set_size_t(param, key_size) == 1;
+        } else if (name == OSSL_CIPHER_PARAM_BLOCK_SIZE) {
+            told = OSSL_PARAM_set_size_t(param, block_size) == 1;
+        } else if (name == OSSL_CIPHER_PARAM_MODE) {
+            // Not EVP_CIPH_GCM_MODE: programs that see it expect the tag through a parameter.
+            told = OSSL_PARAM_set_uint(param, 0) == 1;
+        } else if (cipher != nullptr && name == key_name_param) {
+            told = cipher->have_name &&
+                   OSSL_PARAM_set_octet_string(param, cipher->name.data(), cipher->name.size()) == 1;
+        }
+        if (!told) {
+            return false;
+        }
+    }
+    return true;
+}
+
 int cipher_get_params(OSSL_PARAM params[]) noexcept {
-    const auto put = [&](const char* name, std::size_t value) {
-        OSSL_PARAM* param = OSSL_PARAM_locate(params, name);
-        return param == nullptr || OSSL_PARAM_set_size_t(param, value) == 1;
-    };
-    OSSL_PARAM* mode = OSSL_PARAM_locate(params, OSSL_CIPHER_PARAM_MODE);
-    // Not EVP_CIPH_GCM_MODE: programs that see it expect the tag through a parameter.
-    return (mode == nullptr || OSSL_PARAM_set_uint(mode, 0) == 1) &&
-                   put(OSSL_CIPHER_PARAM_KEYLEN, key_size) && put(OSSL_CIPHER_PARAM_IVLEN, gcm_iv_size) &&
-                   put(OSSL_CIPHER_PARAM_BLOCK_SIZE, block_size)
-               ? 1
-               : 0;
+    return get_params(nullptr, params) ? 1 : 0;
 }
 
 int cipher_get_ctx_params(void* context, OSSL_PARAM params[]) noexcept {
-    OSSL_PARAM* name = OSSL_PARAM_locate(params, key_name_param);
-    const Cipher& cipher = self(context);
-    if (name != nullptr && (!cipher.have_name ||
-                            OSSL_PARAM_set_octet_string(name, cipher.name.data(), cipher.name.size()) != 1)) {
-        return 0;
-    }
-    return cipher_get_params(params);
+    return get_params(&self(context), params) ? 1 : 0;
 }
 
 int cipher_set_ctx_params(void* context, const OSSL_PARAM params[]) noexcept {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <ctime>
 #include <memory>
+#include <string_view>
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -17,17 +18,17 @@ namespace stek {
 
 namespace {
 
-/// Plaintext on its way: on the stack as a rule, wiped always.
-class Plaintext {
+/// A message on its way: on the stack as a rule.
+class Buffer {
   public:
-    explicit Plaintext(std::size_t size) : size_(size) {
+    explicit Buffer(std::size_t size) : size_(size) {
         if (size_ > sizeof small_) {
             large_.reset(new std::uint8_t[size_]);
         }
     }
-    Plaintext(const Plaintext&) = delete;
-    Plaintext& operator=(const Plaintext&) = delete;
-    ~Plaintext() { OPENSSL_cleanse(data(), size_); }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    ~Buffer() = default;
     [[nodiscard]] std::uint8_t* data() noexcept { return large_ ? large_.get() : small_; }
     [[nodiscard]] Bytes bytes() noexcept { return {data(), size_}; }
 
@@ -35,6 +36,15 @@ class Plaintext {
     std::size_t size_;
     std::unique_ptr<std::uint8_t[]> large_;
     std::uint8_t small_[3072];
+};
+
+/// Wiped always.
+class Plaintext : public Buffer {
+  public:
+    using Buffer::Buffer;
+    Plaintext(const Plaintext&) = delete;
+    Plaintext& operator=(const Plaintext&) = delete;
+    ~Plaintext() { OPENSSL_cleanse(data(), bytes().size()); }
 };
 
 bool fail(int reason, const char* text) noexcept {
@@ -106,7 +116,7 @@ bool seal(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
     if (!in.empty()) {
         std::memcpy(plain.data() + front, in.data(), in.size());
     }
-    Plaintext sealed(size + gcm_tag_size);
+    Buffer sealed(size + gcm_tag_size);
     const Stopwatch watch;
     const auto status =
         process.sealer->seal(cipher.name, cipher.iv, cipher.aad, plain.bytes(), sealed.data());
@@ -168,36 +178,29 @@ bool open(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
 }  // namespace
 
 bool set_cipher_params(Cipher& cipher, const OSSL_PARAM params[]) {
-    if (params == nullptr) {
-        return true;
-    }
-    if (const auto* param = OSSL_PARAM_locate_const(params, ticket_param)) {
-        const void* exchange = nullptr;
+    for (const OSSL_PARAM* param = params; param != nullptr && param->key != nullptr; ++param) {
+        const std::string_view key(param->key);
+        const void* data = nullptr;
         std::size_t size = 0;
-        if (OSSL_PARAM_get_octet_ptr(param, &exchange, &size) != 1 || size != sizeof(TicketExchange)) {
-            return fail(PROV_R_FAILED_TO_GET_PARAMETER, "ticket exchange");
-        }
-        cipher.exchange = static_cast<TicketExchange*>(const_cast<void*>(exchange));
-    }
-    if (const auto* param = OSSL_PARAM_locate_const(params, key_name_param)) {
-        const void* name = nullptr;
-        std::size_t size = 0;
-        if (OSSL_PARAM_get_octet_string_ptr(param, &name, &size) != 1 || size != cipher.name.size()) {
-            return fail(PROV_R_FAILED_TO_GET_PARAMETER, "key-name takes 16 octets");
-        }
-        std::memcpy(cipher.name.data(), name, size);
-        cipher.have_name = true;
-    }
-    if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_KEYLEN)) {
-        std::size_t size = 0;
-        if (OSSL_PARAM_get_size_t(param, &size) != 1 || size != key_size) {
-            return fail(PROV_R_INVALID_KEY_LENGTH, "the key is 32 octets, in the token");
-        }
-    }
-    if (const auto* param = OSSL_PARAM_locate_const(params, OSSL_CIPHER_PARAM_IVLEN)) {
-        std::size_t size = 0;
-        if (OSSL_PARAM_get_size_t(param, &size) != 1 || size != gcm_iv_size) {
-            return fail(PROV_R_INVALID_IV_LENGTH, "the IV is 12 octets");
+        if (key == ticket_param) {
+            if (OSSL_PARAM_get_octet_ptr(param, &data, &size) != 1 || size != sizeof(TicketExchange)) {
+                return fail(PROV_R_FAILED_TO_GET_PARAMETER, "ticket exchange");
+            }
+            cipher.exchange = static_cast<TicketExchange*>(const_cast<void*>(data));
+        } else if (key == key_name_param) {
+            if (OSSL_PARAM_get_octet_string_ptr(param, &data, &size) != 1 || size != cipher.name.size()) {
+                return fail(PROV_R_FAILED_TO_GET_PARAMETER, "key-name takes 16 octets");
+            }
+            std::memcpy(cipher.name.data(), data, size);
+            cipher.have_name = true;
+        } else if (key == OSSL_CIPHER_PARAM_KEYLEN) {
+            if (OSSL_PARAM_get_size_t(param, &size) != 1 || size != key_size) {
+                return fail(PROV_R_INVALID_KEY_LENGTH, "the key is 32 octets, in the token");
+            }
+        } else if (key == OSSL_CIPHER_PARAM_IVLEN) {
+            if (OSSL_PARAM_get_size_t(param, &size) != 1 || size != gcm_iv_size) {
+                return fail(PROV_R_INVALID_IV_LENGTH, "the IV is 12 octets");
+            }
         }
     }
     return true;
