@@ -1,0 +1,185 @@
+// What the ticket path must not do, however long it is walked: grow, touch files, make threads wait for each
+// other.
+#define BOOST_TEST_MODULE ticket_path
+#include "tests/fixtures/known_ring.hpp"
+#include "tests/fixtures/memory_tls.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <sstream>
+#include <thread>
+#include <unistd.h>
+
+#include <boost/process/args.hpp>
+#include <boost/process/env.hpp>
+#include <boost/process/io.hpp>
+#include <boost/process/search_path.hpp>
+#include <boost/process/system.hpp>
+#include <boost/test/unit_test.hpp>
+#include <openssl/conf.h>
+
+using namespace stek;
+using namespace stek::tests;
+namespace process = boost::process;
+
+namespace {
+
+long resident_kilobytes() {
+    std::ifstream in("/proc/self/statm");
+    long pages = 0;
+    in >> pages >> pages;
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/// "KIND COUNT" a line.
+std::map<std::string, unsigned long> read_counts(const std::string& path) {
+    std::map<std::string, unsigned long> counts;
+    std::ifstream in(path);
+    std::string kind;
+    for (unsigned long count = 0; in >> kind >> count;) {
+        counts[kind] = count;
+    }
+    return counts;
+}
+
+struct Steady {
+    unsigned long handshakes = 0;
+    long milliseconds = 0;
+};
+
+/// Runs steady_server, behind `wrapper` and with `environment` added.
+Steady run_steady(const std::vector<std::string>& wrapper,
+                  const std::map<std::string, std::string>& environment, int milliseconds, int threads) {
+    std::vector<std::string> command = wrapper;
+    command.insert(command.end(),
+                   {STEK_STEADY_SERVER, std::to_string(milliseconds), std::to_string(threads)});
+    process::environment own = boost::this_process::environment();
+    for (const auto& [name, value] : environment) {
+        own[name] = value;
+    }
+    process::ipstream out;
+    const int status = process::system(command, process::std_out > out, own);
+    BOOST_REQUIRE_MESSAGE(status == 0, "steady_server failed: " << status);
+    Steady result;
+    out >> result.handshakes >> result.milliseconds;
+    return result;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(memory_is_flat_over_many_tickets) {
+    // A million, or a tenth of it where time matters.
+    const unsigned tickets = std::getenv("STEK_TEST_LONG") != nullptr ? 1'000'000 : 100'000;
+    constexpr unsigned sealed_each = 100;
+    KnownRing ring;
+    ring.add_current();
+    auto section = ring.section({{"attach", "yes"}});
+    BOOST_REQUIRE(CONF_modules_load_file(ring.write_conf(section).c_str(), nullptr, 0) == 1);
+    const Identity identity("a.example");
+    const Ctx server = server_ctx(identity);
+    SSL_CTX_set_num_tickets(server.get(), sealed_each);
+    const Ctx client12 = client_ctx(TLS1_2_VERSION);
+    const Ctx client13 = client_ctx(TLS1_3_VERSION);
+    const auto walk = [&](unsigned count) {
+        for (unsigned sealed = 0; sealed < count; sealed += sealed_each + 3) {
+            const Handshake full = connect(client13.get(), server.get(), nullptr, "a.example");
+            BOOST_REQUIRE_MESSAGE(full.done && !full.ticket.empty(), full.error);
+            BOOST_REQUIRE(connect(client13.get(), server.get(), full.session.get(), "a.example").resumed);
+            const Handshake older = connect(client12.get(), server.get(), nullptr, "a.example");
+            BOOST_REQUIRE(connect(client12.get(), server.get(), older.session.get(), "a.example").resumed);
+        }
+    };
+    walk(tickets / 10);
+    const long before = resident_kilobytes();
+    walk(tickets);
+    const long grown = resident_kilobytes() - before;
+    std::cout << tickets << " tickets: resident memory grew by " << grown << " kB from " << before << '\n';
+    BOOST_TEST(grown < 256);  // a leak of 3 bytes a ticket shows in the short run
+}
+
+BOOST_AUTO_TEST_CASE(no_file_is_touched_but_by_one_stat_a_second) {
+    KnownRing ring;
+    ring.add_current();
+    const auto stats = ring.softhsm().directory() / "stats";
+    std::filesystem::create_directory(stats);
+    const auto conf = ring.write_conf(ring.section({{"attach", "yes"}, {"stats", stats.string()}}));
+    // A file changed this very second or the last is read again: its time stamp does not yet tell two apart.
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    const std::string log = (ring.softhsm().directory() / "strace").string();
+    const auto strace = process::search_path("strace");
+    BOOST_REQUIRE_MESSAGE(!strace.empty(), "strace is not installed");
+    const Steady steady =
+        run_steady({strace.string(), "-f", "-qq", "-o", log}, {{"OPENSSL_CONF", conf}}, 3000, 2);
+    BOOST_TEST(steady.handshakes > 1000U);
+    std::map<std::string, unsigned> calls;
+    unsigned ring_stats = 0;
+    bool begun = false;
+    bool ended = false;
+    std::ifstream in(log);
+    for (std::string line; std::getline(in, line) && !ended;) {
+        std::istringstream words(line);
+        std::string thread;
+        std::string call;
+        words >> thread >> call;
+        call = call.substr(0, call.find('('));
+        ended = line.find("\"/steady/end\"") != std::string::npos;
+        if (begun && !ended && call != "<..." && call != "---") {  // not: the second half of a call, a signal
+            ++calls[call];
+            ring_stats += line.find(ring.path()) != std::string::npos ? 1 : 0;
+        }
+        begun = begun || line.find("\"/steady/begin\"") != std::string::npos;
+    }
+    BOOST_REQUIRE(begun);
+    BOOST_REQUIRE(ended);
+    unsigned stat_calls = 0;
+    for (const char* name :
+         {"stat", "newfstatat", "statx", "fstat", "lstat", "access", "faccessat", "faccessat2"}) {
+        stat_calls += calls[name];
+        calls.erase(name);
+    }
+    const long seconds = steady.milliseconds / 1000;
+    BOOST_TEST(stat_calls == ring_stats);
+    BOOST_TEST(stat_calls >= 1U);
+    BOOST_TEST(stat_calls <= seconds + 2);
+    // All else that it may call: memory, the generator's seed, which process it is (SoftHSM, OpenSSL's
+    // generator), waiting for another thread, the test's sleep.
+    for (const char* harmless :
+         {"brk", "mmap", "munmap", "mprotect", "madvise", "mremap", "getrandom", "getpid", "futex",
+          "clock_nanosleep", "restart_syscall", "sched_yield", "rseq"}) {
+        calls.erase(harmless);
+    }
+    for (const auto& [name, count] : calls) {
+        BOOST_ERROR(name << " was called " << count << " times in " << steady.handshakes << " handshakes");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(threads_share_no_lock_but_the_modules_own) {
+    KnownRing ring;
+    ring.add_current();
+    const auto conf = ring.write_conf(ring.section({{"attach", "yes"}}));
+    const std::string out = (ring.softhsm().directory() / "locks").string();
+    const auto watch = [&](const std::string& openssl_conf) {
+        std::filesystem::remove(out);
+        const Steady steady = run_steady(
+            {}, {{"OPENSSL_CONF", openssl_conf}, {"LD_PRELOAD", STEK_LOCK_WATCH}, {"LOCK_WATCH_OUT", out}},
+            1500, 2);
+        BOOST_REQUIRE(steady.handshakes > 100U);
+        auto counts = read_counts(out);
+        std::cout << steady.handshakes << " handshakes";
+        for (const auto& [kind, count] : counts) {
+            std::cout << ", " << kind << ' '
+                      << static_cast<double>(count) / static_cast<double>(steady.handshakes);
+        }
+        std::cout << " locks each\n";
+        return std::pair(steady, counts);
+    };
+    auto [steady, locks] = watch(conf);
+    auto [stock_steady, stock_locks] = watch("/dev/null");
+    // The watch sees: SoftHSM takes locks in each of its calls, libssl and libcrypto in each handshake.
+    BOOST_TEST(locks["token-module"] >= steady.handshakes);
+    BOOST_TEST(stock_locks["program"] >= stock_steady.handshakes);
+    BOOST_TEST(stock_locks["token-module"] == 0U);
+    BOOST_TEST(locks["provider-itself"] == 0U);
+}
