@@ -1,5 +1,7 @@
 #include "provider/audience.hpp"
 
+#include "provider/fetched.hpp"
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -19,7 +21,7 @@ struct DigestFree {
 class FramedHash {
   public:
     FramedHash() : context_(EVP_MD_CTX_new()) {
-        good_ = context_ && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1;
+        good_ = context_ && EVP_DigestInit_ex2(context_.get(), sha256(), nullptr) == 1;
     }
     void part(Bytes bytes) noexcept {
         number(bytes.size());

@@ -1,9 +1,10 @@
 #include "provider/ticket.hpp"
 
+#include "provider/fetched.hpp"
+
 #include <cstring>
 
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 namespace stek {
 
@@ -18,10 +19,11 @@ std::array<std::uint8_t, ticket_aad_size> ticket_aad(const KeyName& name, const 
 }
 
 bool ticket_mac_key(const RingRecord& record, const Audience& audience, SecretArray<32>& out) noexcept {
-    unsigned size = 0;
-    return HMAC(EVP_sha256(), record.admission_key.data(), admission_key_size, audience.data(),
-                audience.size(), out.data(), &size) != nullptr &&
-           size == 32;
+    const auto mac = new_hmac_sha256();
+    std::size_t size = 0;
+    return mac && EVP_MAC_init(mac.get(), record.admission_key.data(), admission_key_size, nullptr) == 1 &&
+           EVP_MAC_update(mac.get(), audience.data(), audience.size()) == 1 &&
+           EVP_MAC_final(mac.get(), out.data(), &size, 32) == 1 && size == 32;
 }
 
 }  // namespace stek

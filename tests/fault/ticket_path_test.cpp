@@ -44,6 +44,11 @@ std::map<std::string, unsigned long> read_counts(const std::string& path) {
     return counts;
 }
 
+/// A file changed this very second or the last is read again: its time stamp does not yet tell two apart.
+void let_the_ring_settle() {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+}
+
 struct Steady {
     unsigned long handshakes = 0;
     long milliseconds = 0;
@@ -105,8 +110,7 @@ BOOST_AUTO_TEST_CASE(no_file_is_touched_but_by_one_stat_a_second) {
     const auto stats = ring.softhsm().directory() / "stats";
     std::filesystem::create_directory(stats);
     const auto conf = ring.write_conf(ring.section({{"attach", "yes"}, {"stats", stats.string()}}));
-    // A file changed this very second or the last is read again: its time stamp does not yet tell two apart.
-    std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+    let_the_ring_settle();
     const std::string log = (ring.softhsm().directory() / "strace").string();
     const auto strace = process::search_path("strace");
     BOOST_REQUIRE_MESSAGE(!strace.empty(), "strace is not installed");
@@ -159,13 +163,14 @@ BOOST_AUTO_TEST_CASE(threads_share_no_lock_but_the_modules_own) {
     KnownRing ring;
     ring.add_current();
     const auto conf = ring.write_conf(ring.section({{"attach", "yes"}}));
+    let_the_ring_settle();
     const std::string out = (ring.softhsm().directory() / "locks").string();
     const auto watch = [&](const std::string& openssl_conf) {
         std::filesystem::remove(out);
         const Steady steady = run_steady(
             {}, {{"OPENSSL_CONF", openssl_conf}, {"LD_PRELOAD", STEK_LOCK_WATCH}, {"LOCK_WATCH_OUT", out}},
-            1500, 2);
-        BOOST_REQUIRE(steady.handshakes > 100U);
+            3000, 2);
+        BOOST_REQUIRE(steady.handshakes >= 20U);  // the watch walks the stack some 700 times in each
         auto counts = read_counts(out);
         std::cout << steady.handshakes << " handshakes";
         for (const auto& [kind, count] : counts) {
@@ -182,4 +187,11 @@ BOOST_AUTO_TEST_CASE(threads_share_no_lock_but_the_modules_own) {
     BOOST_TEST(stock_locks["program"] >= stock_steady.handshakes);
     BOOST_TEST(stock_locks["token-module"] == 0U);
     BOOST_TEST(locks["provider-itself"] == 0U);
+    // libcrypto has locks of its own, which fetching an algorithm or asking for random bytes takes: no more
+    // of them than with stock tickets.
+    const auto each = [](unsigned long count, const Steady& in) {
+        return static_cast<double>(count) / static_cast<double>(in.handshakes);
+    };
+    BOOST_TEST(each(locks["program"] + locks["provider-through-others"], steady) <=
+               each(stock_locks["program"], stock_steady));
 }
