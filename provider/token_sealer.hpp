@@ -68,7 +68,7 @@ class TokenSealer final : public Sealer {
     const SealerEvents events_;
     const std::uint64_t id_;
     CallGate gate_;
-    std::timed_mutex mutex_;  // guards table_ and whatever changes it
+    std::mutex mutex_;  // guards table_ and whatever changes it
     std::shared_ptr<const Table> table_;
     std::atomic<std::uint64_t> sequence_{1};
     std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare
