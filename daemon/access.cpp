@@ -87,7 +87,7 @@ void Readers::allow_token(const std::string& directory) const {
     }
 }
 
-std::string softhsm_token_directory(const std::string& softhsm_conf, const std::string& serial) {
+std::string softhsm_tokens_directory(const std::string& softhsm_conf) {
     std::ifstream in(softhsm_conf);
     std::string tokens;
     for (std::string line; std::getline(in, line);) {
@@ -101,6 +101,11 @@ std::string softhsm_token_directory(const std::string& softhsm_conf, const std::
         if (begin != std::string::npos)
             tokens = line.substr(begin, end - begin + 1);
     }
+    return tokens;
+}
+
+std::string softhsm_token_directory(const std::string& softhsm_conf, const std::string& serial) {
+    const auto tokens = softhsm_tokens_directory(softhsm_conf);
     if (tokens.empty() || serial.empty())
         return {};
     std::error_code error;

@@ -31,8 +31,11 @@ class Readers {
     std::vector<uid_t> users_;
 };
 
-/// Where SoftHSM keeps the token with this serial: below directories.tokendir of its configuration, the
-/// directory whose name (a UUID) ends in the serial. Empty if there is none, or no such configuration.
+/// directories.tokendir of SoftHSM's configuration; empty if there is none.
+std::string softhsm_tokens_directory(const std::string& softhsm_conf);
+
+/// Where SoftHSM keeps the token with this serial: below its tokens' directory, the
+/// one whose name (a UUID) ends in the serial. Empty if there is none, or no such configuration.
 std::string softhsm_token_directory(const std::string& softhsm_conf, const std::string& serial);
 
 }  // namespace stek::daemon

@@ -195,6 +195,9 @@ Config load_config(const std::string& file) {
     auto ticket = top.section("ticket");
     auto ticket_uri = ticket.uri("uri");
     const bool private_pairs = ticket.flag("private_pairs", true);
+    auto remake_pins = ticket.path("remake_pins", "");
+    if (!remake_pins.empty() && !ticket_uri.token_label())
+        ticket.fail_key("remake_pins", "needs a token attribute in the URI: the label of what is made anew");
 
     auto paths = top.section("paths");
     Config config{
@@ -208,6 +211,7 @@ Config load_config(const std::string& file) {
         .vault = std::move(vault_uri),
         .ticket = std::move(ticket_uri),
         .private_pairs = private_pairs,
+        .remake_pins = std::move(remake_pins),
         .module_config = paths.path("module_config", ""),
         .provider = paths.path("provider"),
         .keyring = paths.path("keyring"),

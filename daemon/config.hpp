@@ -31,6 +31,8 @@ struct Config {
     /// CKA_PRIVATE of the pairs. False where the token's files are the gate and servers have no PIN
     /// (SoftHSM).
     bool private_pairs = true;
+    /// Directory for the PINs of a ticket token that is made anew when it is lost; empty: it is not.
+    std::string remake_pins;
 
     std::string module_config;  ///< SOFTHSM2_CONF for the PKCS#11 module; may be empty
     std::string provider;       ///< stek.so

@@ -2,8 +2,9 @@
 
 #include "daemon/access.hpp"
 #include "daemon/config.hpp"
-#include "daemon/state.hpp"
+#include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
+#include "provider/file.hpp"
 #include "provider/key_ring.hpp"
 
 #include <algorithm>
@@ -64,7 +65,9 @@ std::string stekd_toml(const InitOptions& options) {
            "]\n\n[vault]\nuri = " + uri(vault_label, "&pin-source=file:" + in(options, "pins/vault.pin")) +
            "\n\n[ticket]\n# SoftHSM's files are the gate to it, by their ACL; servers have no PIN.\nuri = " +
            uri(ticket_label, "") +
-           "\nprivate_pairs = false\n\n[paths]\nmodule_config = " + quoted(in(options, "softhsm2.conf")) +
+           "\nprivate_pairs = false\n# A lost ticket token is made anew, its PINs put here.\nremake_pins = " +
+           quoted(in(options, "pins")) +
+           "\n\n[paths]\nmodule_config = " + quoted(in(options, "softhsm2.conf")) +
            "\nprovider = " + quoted(options.provider) + "\nkeyring = " + quoted(in(options, "run/keyring")) +
            "\nstats = " + quoted(in(options, "run/stats")) + "\nstate = " + quoted(in(options, "state")) +
            "\n";
@@ -102,6 +105,7 @@ void make_tokens(const InitOptions& options, const Readers& readers) {
         const auto directory = softhsm_token_directory(in(options, "softhsm2.conf"), serial);
         if (directory.empty())
             throw std::runtime_error("the module keeps token " + label + " elsewhere; init is for SoftHSM");
+        back_up_token(directory, in(options, "state"));
         if (label == ticket_label)
             readers.allow_token(directory);
         else if (::chmod(directory.c_str(), 0700) != 0)

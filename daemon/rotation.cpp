@@ -1,6 +1,8 @@
 #include "daemon/rotation.hpp"
 
 #include "daemon/log.hpp"
+#include "daemon/token_backup.hpp"
+#include "daemon/token_maker.hpp"
 
 #include <algorithm>
 #include <ctime>
@@ -73,12 +75,30 @@ void Rotation::load_state() {
     }
 }
 
+// A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
+// only the older ones are lost.
+std::unique_ptr<Tokens> Rotation::open_tokens() const {
+    try {
+        return std::make_unique<Tokens>(config_);
+    } catch (const TicketTokenLost& lost) {
+        const bool its_files_are_there =
+            !softhsm_token_directory(config_.module_config, state_.token_serial).empty();
+        if (config_.remake_pins.empty() || its_files_are_there)
+            throw;
+        log(LOG_WARNING, std::string("the ticket token is lost and made anew, older tickets open no more: ") +
+                             lost.what());
+    }
+    TokenMaker(*config_.ticket.module_path(), config_.module_config)
+        .remake(*config_.ticket.token_label(), config_.remake_pins);
+    return std::make_unique<Tokens>(config_);
+}
+
 void Rotation::open() {
     if (tokens_) {
         tokens_->check_present();
         return;
     }
-    auto tokens = std::make_unique<Tokens>(config_);
+    auto tokens = open_tokens();
     probed_ = false;
     if (tokens->one_token_for_both())
         log(LOG_WARNING,
@@ -92,6 +112,8 @@ void Rotation::open() {
         state_.memory.pairs.clear();
         state_.public_keys.clear();
     }
+    if (const auto removed = tokens->sweep_unfinished(); removed != 0)
+        log(LOG_NOTICE, "objects that a kill left unfinished removed: " + std::to_string(removed));
     tokens->give_access(readers_);
     tokens_ = std::move(tokens);
 }

@@ -40,6 +40,7 @@ class Rotation {
 
   private:
     void open();
+    [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
     void probe();
     Next carry_out();
     void load_state();

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <optional>
+#include <unistd.h>
 #include <vector>
 
 #include <openssl/rand.h>
@@ -98,6 +99,18 @@ void TokenMaker::close() noexcept {
     if (module_)
         module_->finalize();
     module_.reset();
+}
+
+std::string TokenMaker::remake(const std::string& label, const std::string& directory) {
+    for (const auto& token : tokens_of(module_->functions()))
+        if (trimmed(token.info.label, sizeof token.info.label) == label)
+            throw pkcs11::TokenError("a token " + label + " is there: nothing is made anew");
+    const auto so_pin = directory + "/ticket.so-pin";
+    const auto pin = directory + "/ticket.pin";
+    for (const auto& file : {so_pin, pin})
+        if (::unlink(file.c_str()) != 0 && errno != ENOENT)
+            throw_errno("cannot remove", file);
+    return make(label, so_pin, pin);
 }
 
 std::string TokenMaker::make(const std::string& label, const std::string& so_pin_file,

@@ -18,6 +18,10 @@ class TokenMaker {
     TokenMaker& operator=(const TokenMaker&) = delete;
     ~TokenMaker();
 
+    /// The same for a token that was lost: `<directory>/ticket.pin` and `ticket.so-pin` are replaced. Throws
+    /// TokenError too if there is a token of that label.
+    std::string remake(const std::string& label, const std::string& directory);
+
     /// Makes a token in the first slot that has none yet; the PINs go to new files of mode 0600. Returns its
     /// serial. Throws pkcs11::Error, TokenError, std::system_error.
     std::string make(const std::string& label, const std::string& so_pin_file, const std::string& pin_file);

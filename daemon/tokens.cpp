@@ -1,5 +1,7 @@
 #include "daemon/tokens.hpp"
 
+#include "daemon/token_backup.hpp"
+
 #include <filesystem>
 
 namespace stek::daemon {
@@ -30,6 +32,19 @@ void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) 
     }
 }
 
+namespace {
+
+std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::Module>& module,
+                                                 const pkcs11::TokenUri& uri) {
+    try {
+        return pkcs11::Token::find(module, uri);
+    } catch (const pkcs11::TokenError& error) {
+        throw TicketTokenLost(error.what());
+    }
+}
+
+}  // namespace
+
 Tokens::Tokens(const Config& config) {
     using pkcs11::Access;
     const auto library = pkcs11::Library::map(*config.vault.module_path());
@@ -37,7 +52,7 @@ Tokens::Tokens(const Config& config) {
     try {
         const auto vault = pkcs11::Token::find(module_, config.vault);
         vault->require(vault_mechanisms());
-        const auto ticket = pkcs11::Token::find(module_, config.ticket);
+        const auto ticket = find_ticket_token(module_, config.ticket);
         ticket->require(ticket_mechanisms(true));
         vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
         ticket_directory_ = softhsm_token_directory(config.module_config, ticket->serial());
@@ -76,6 +91,29 @@ void Tokens::check_present() const {
 void Tokens::give_access(const Readers& readers) const {
     if (!ticket_directory_.empty())
         readers.allow_token(ticket_directory_);
+}
+
+void Tokens::back_up(const std::string& state) const {
+    for (const auto& directory : {vault_directory_, ticket_directory_})
+        if (!directory.empty())
+            back_up_token(directory, state);
+}
+
+unsigned Tokens::sweep_unfinished() const {
+    unsigned removed = 0;
+    for (const auto& directory : {vault_directory_, ticket_directory_}) {
+        if (directory.empty())
+            continue;
+        for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+            auto path = entry.path();
+            if (path.extension() != ".object" || path.filename() == "token.object" || entry.file_size() != 0)
+                continue;
+            std::filesystem::remove(path);
+            std::filesystem::remove(path.replace_extension(".lock"));
+            ++removed;
+        }
+    }
+    return removed;
 }
 
 std::vector<std::string> Tokens::probe(bool private_pairs) {

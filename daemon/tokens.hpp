@@ -27,11 +27,18 @@ class WeakToken : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// There is no such ticket token; the vault is there.
+class TicketTokenLost : public pkcs11::TokenError {
+  public:
+    using pkcs11::TokenError::TokenError;
+};
+
 /// Module, sessions and provider. One object at a time in a process: with it the module is finalised, because
 /// SoftHSM sees a token that was made later only when it is initialised anew.
 class Tokens {
   public:
-    /// Opens and logs in. Throws PinRefused, DeriverError, pkcs11::Error, TokenError, UriError.
+    /// Opens and logs in. Throws PinRefused, TicketTokenLost, DeriverError, pkcs11::Error, TokenError,
+    /// UriError.
     explicit Tokens(const Config& config);
     Tokens(const Tokens&) = delete;
     Tokens& operator=(const Tokens&) = delete;
@@ -47,6 +54,12 @@ class Tokens {
     /// Throws TokenError if a token's files are gone: SoftHSM itself would go on as if they were there.
     void check_present() const;
     void give_access(const Readers& readers) const;  ///< to the ticket token's files, where it has files
+    /// Keeps a copy of each token.object in the state directory.
+    void back_up(const std::string& state) const;
+    /// Removes the empty files that a kill leaves where SoftHSM was making an object; it passes over them
+    /// itself, so nobody can destroy them by a call. For the one writer, before it makes anything. Returns
+    /// how many.
+    unsigned sweep_unfinished() const;
     /// What the ticket token does not enforce; empty if it is as strong as it must be.
     std::vector<std::string> probe(bool private_pairs);
 

@@ -212,21 +212,36 @@ BOOST_AUTO_TEST_CASE(keys_come_and_go) {
 
 BOOST_AUTO_TEST_CASE(a_remade_token_is_found) {
     KnownRing ring;
-    ring.add_current();
+    const KeyName before = ring.add_current();
+    // Another process remakes the token, as stekd would; it is there before SoftHSM is initialised here.
+    int start[2];
+    BOOST_REQUIRE(pipe(start) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        char go = 0;
+        if (read(start[0], &go, 1) == 1) {
+            ring.remake_token();
+            ring.add_current();
+        }
+        _exit(go == 'g' ? 0 : 1);
+    }
     configure(ring);
     const Identity identity("a.example");
     const Ctx server = server_ctx(identity);
     const Ctx client = client_ctx(TLS1_3_VERSION);
     const Handshake first = connect(client.get(), server.get());
-    BOOST_TEST(!first.ticket.empty());
-    pid_t child = fork();  // the token is remade by another process, as stekd is
-    if (child == 0) {
-        ring.remake_token();
-        _exit(0);
-    }
+    BOOST_TEST(named(first.ticket, before));
+    BOOST_REQUIRE(write(start[1], "g", 1) == 1);
     int status = 0;
     BOOST_REQUIRE(waitpid(child, &status, 0) == child);
     BOOST_REQUIRE(status == 0);
+    let_the_ring_be_seen();
+    Handshake next = connect(client.get(), server.get(), first.session.get());
+    BOOST_REQUIRE_MESSAGE(next.done, next.error);
+    BOOST_TEST(!next.resumed);
+    BOOST_TEST(!next.ticket.empty());
+    BOOST_TEST(!named(next.ticket, before));
+    BOOST_TEST(connect(client.get(), server.get(), next.session.get()).resumed);
 }
 
 BOOST_AUTO_TEST_CASE(bad_tickets_mean_full_handshakes) {

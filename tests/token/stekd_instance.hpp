@@ -49,6 +49,8 @@ class StekdInstance {
     }
 
     void start(const Environment& environment = {}) {
+        daemon.reset();
+        std::filesystem::remove(directory / "stekd.log");  // what an earlier one said does not count
         daemon.emplace(Arguments{STEK_STEKD, "--config", config()}, environment, directory / "stekd.log");
     }
     [[nodiscard]] bool says(const std::string& text) const {

@@ -107,6 +107,20 @@ BOOST_AUTO_TEST_CASE(a_ring_of_another_boot_is_not_trusted) {
         BOOST_TEST(!before.contains(name));
 }
 
+// What a kill in a login leaves (SoftHSM truncates, then writes).
+BOOST_AUTO_TEST_CASE(an_emptied_token_object_is_put_back) {
+    const StekdInstance instance;
+    for (int time = 0; time < 2; ++time) {  // before the first login, and after one
+        for (const auto& token : fs::directory_iterator(instance.directory / "tokens"))
+            fs::resize_file(token.path() / "token.object", 0);
+        expect(instance.once(), 0, "put back");
+    }
+    BOOST_TEST(instance.ring()->records.size() == 2U);
+    for (const auto& copy : fs::directory_iterator(instance.directory / "state/tokens"))
+        BOOST_TEST(
+            (fs::status(copy.path()).permissions() == (fs::perms::owner_read | fs::perms::owner_write)));
+}
+
 BOOST_AUTO_TEST_CASE(status_for_programs_and_for_people) {
     const StekdInstance instance;
     BOOST_TEST(instance.status().exit_code == 1);

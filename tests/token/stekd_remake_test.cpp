@@ -1,0 +1,69 @@
+// A ticket token that is lost is made anew at once: it holds nothing that cannot be made again.
+#define BOOST_TEST_MODULE stekd_remake
+#include "tests/token/stekd_instance.hpp"
+
+#include <algorithm>
+
+#include <boost/test/unit_test.hpp>
+
+using namespace stek;
+using namespace stek::test;
+
+namespace {
+
+/// SoftHSM names a token's directory after its UUID, which ends in the serial.
+std::filesystem::path directory_of(const StekdInstance& instance, const std::string& serial) {
+    for (const auto& entry : std::filesystem::directory_iterator(instance.directory / "tokens")) {
+        auto name = entry.path().filename().string();
+        std::erase(name, '-');
+        if (name.ends_with(serial)) {
+            return entry.path();
+        }
+    }
+    return {};
+}
+
+bool has_another_ring(const StekdInstance& instance, const std::string& serial) {
+    const auto ring = instance.ring();
+    return ring && ring->token_serial != serial && sealing_record(*ring, std::time(nullptr), 2) != nullptr;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_lost_ticket_token_is_made_anew) {
+    StekdInstance instance(2, 10);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto before = instance.ring();
+    BOOST_REQUIRE(before);
+    const auto lost = directory_of(instance, before->token_serial);
+    BOOST_REQUIRE(!lost.empty());
+    std::filesystem::remove_all(lost);
+    BOOST_REQUIRE(eventually([&] { return has_another_ring(instance, before->token_serial); },
+                             std::chrono::seconds(90)));
+    BOOST_TEST(instance.says("the ticket token is lost and made anew"));
+    const auto after = instance.ring();
+    // A new key of the very epoch has a name of its own: no K is made twice.
+    for (const auto& record : after->records) {
+        BOOST_TEST(std::ranges::none_of(before->records,
+                                        [&](const auto& old) { return old->name == record->name; }));
+    }
+    BOOST_TEST(!directory_of(instance, after->token_serial).empty());
+    using std::filesystem::perms;
+    for (const auto* pin : {"ticket.pin", "ticket.so-pin"}) {
+        const auto mode = std::filesystem::status(instance.directory / "pins" / pin).permissions();
+        BOOST_TEST((mode == (perms::owner_read | perms::owner_write)));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(without_a_place_for_its_pins_it_is_not) {
+    StekdInstance instance(2, 10);
+    instance.edit("remake_pins =", "# remake_pins =");
+    BOOST_REQUIRE(instance.once().exit_code == 0);
+    const auto ring = instance.ring();
+    BOOST_REQUIRE(ring);
+    std::filesystem::remove_all(directory_of(instance, ring->token_serial));
+    const auto outcome = instance.once();
+    BOOST_TEST(outcome.exit_code == 75);
+    BOOST_TEST(outcome.output.find("matches pkcs11:token=stekd-ticket") != std::string::npos, outcome.output);
+}
