@@ -78,6 +78,8 @@ void Rotation::load_state() {
 // A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
 // only the older ones are lost.
 std::unique_ptr<Tokens> Rotation::open_tokens() const {
+    for (const auto& mended : mend_tokens(config_.module_config, config_.state))
+        log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
     try {
         return std::make_unique<Tokens>(config_);
     } catch (const TicketTokenLost& lost) {
@@ -99,6 +101,7 @@ void Rotation::open() {
         return;
     }
     auto tokens = open_tokens();
+    tokens->back_up(config_.state);
     probed_ = false;
     if (tokens->one_token_for_both())
         log(LOG_WARNING,
