@@ -1,5 +1,6 @@
 // The first ticket of a new worker: from the fork of a process that has loaded the provider to a ticket that
-// the client has. Wall time. Aim: at most 15 ms more than with stock tickets, with 21 records.
+// the client has. Aim: at most 15 ms more than with stock tickets, with 21 records. Wall time is what counts,
+// and the worker's CPU time is what it would be on a machine with nothing else to do.
 #include "provider/ticket_token.hpp"
 #include "tests/bench/rounds.hpp"
 #include "tests/bench/side.hpp"
@@ -19,25 +20,26 @@ using namespace stek::tests;
 
 namespace {
 
-constexpr unsigned rounds = 15;
+constexpr unsigned rounds = 31;
 constexpr unsigned records = 21;  ///< an open window of 64800 s, and a few epochs ahead
 
-double now_nanoseconds() {
+double nanoseconds_of(clockid_t clock) {
     timespec now{};
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return static_cast<double>(now.tv_sec) * 1e9 + static_cast<double>(now.tv_nsec);
 }
 
-double first_ticket(SSL_CTX* client, SSL_CTX* server) {
+double first_ticket(SSL_CTX* client, SSL_CTX* server, clockid_t clock) {
     int ends[2];
     if (pipe(ends) != 0) {
         throw std::runtime_error("no pipe");
     }
-    const double begun = now_nanoseconds();
+    // A process's CPU time begins with it.
+    const double begun = clock == CLOCK_MONOTONIC ? nanoseconds_of(clock) : 0;
     const pid_t worker = fork();
     if (worker == 0) {
         const Handshake first = connect(client, server, nullptr, "a.example");
-        const double ended = now_nanoseconds();
+        const double ended = nanoseconds_of(clock);
         _exit(first.done && !first.ticket.empty() && write(ends[1], &ended, sizeof ended) == sizeof ended
                   ? 0
                   : 1);
@@ -53,7 +55,7 @@ double first_ticket(SSL_CTX* client, SSL_CTX* server) {
     return ended - begun;
 }
 
-Side::Answer master(const std::string& conf, int version) {
+Side::Answer master(const std::string& conf, int version, clockid_t clock) {
     if (!conf.empty() && CONF_modules_load_file(conf.c_str(), nullptr, 0) != 1) {
         throw std::runtime_error("the provider did not load");
     }
@@ -63,7 +65,7 @@ Side::Answer master(const std::string& conf, int version) {
     return [=](unsigned count) {
         double sum = 0;
         for (unsigned i = 0; i < count; ++i) {
-            sum += first_ticket(client.get(), server.get());
+            sum += first_ticket(client.get(), server.get(), clock);
         }
         return sum / count;
     };
@@ -79,6 +81,23 @@ void make_more_pairs(const KnownRing& ring) {
     }
 }
 
+void compare(const std::string& conf, int version, clockid_t clock) {
+    Side stock([&] { return master({}, version, clock); });
+    Side ours([&] { return master(conf, version, clock); });
+    std::vector<Contender> contenders{{"stock", [&](unsigned n) { return stock.ask(n); }},
+                                      {"stek", [&](unsigned n) { return ours.ask(n); }}};
+    measure(contenders, rounds, 1);
+    print(std::string("fork to first ticket, 21 records, TLS 1.") + (version == TLS1_3_VERSION ? "3" : "2") +
+              (clock == CLOCK_MONOTONIC ? ", wall time" : ", CPU time"),
+          contenders);
+    std::vector<double> more;
+    for (unsigned i = 0; i < rounds; ++i) {
+        more.push_back((contenders[1].nanoseconds[i] - contenders[0].nanoseconds[i]) / 1e6);
+    }
+    const auto [median, least, most] = spread_of(more);
+    std::printf("  more than stock: %.2f ms (%.2f..%.2f); aim: 15 ms\n", median, least, most);
+}
+
 }  // namespace
 
 int main() {
@@ -90,20 +109,8 @@ int main() {
     SoftHsm::finalize();
     const std::string conf = ring.write_conf(ring.section({{"attach", "yes"}}));
     for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
-        Side stock([&] { return master({}, version); });
-        Side ours([&] { return master(conf, version); });
-        std::vector<Contender> contenders{{"stock", [&](unsigned n) { return stock.ask(n); }},
-                                          {"stek", [&](unsigned n) { return ours.ask(n); }}};
-        measure(contenders, rounds, 1);
-        print(
-            std::string("fork to first ticket, 21 records, TLS 1.") + (version == TLS1_3_VERSION ? "3" : "2"),
-            contenders);
-        std::vector<double> more;
-        for (unsigned i = 0; i < rounds; ++i) {
-            more.push_back((contenders[1].nanoseconds[i] - contenders[0].nanoseconds[i]) / 1e6);
-        }
-        const auto [median, least, most] = spread_of(more);
-        std::printf("  more than stock: %.2f ms (%.2f..%.2f); aim: 15 ms\n", median, least, most);
+        compare(conf, version, CLOCK_MONOTONIC);
+        compare(conf, version, CLOCK_PROCESS_CPUTIME_ID);
     }
     return 0;
 }
