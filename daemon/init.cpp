@@ -6,6 +6,7 @@
 #include "daemon/token_maker.hpp"
 #include "provider/file.hpp"
 #include "provider/key_ring.hpp"
+#include "provider/ticket_token.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -113,6 +114,22 @@ void make_tokens(const InitOptions& options, const Readers& readers) {
     }
 }
 
+// A token that grants more than its templates say is found out before anybody relies on it.
+void probe_ticket_token(const Config& config) {
+    const auto module =
+        pkcs11::Module::initialize(pkcs11::Library::map(*config.ticket.module_path()), config.module_config);
+    std::string weak;
+    {
+        pkcs11::Session session(pkcs11::Token::find(module, config.ticket), pkcs11::Access::read_write);
+        for (const auto& result : probe_enforcement(session, config.private_pairs))
+            if (!result.refused)
+                weak += (weak.empty() ? "" : ", ") + result.attempt;
+    }
+    module->finalize();
+    if (!weak.empty())
+        throw pkcs11::TokenError(*config.ticket.module_path() + " makes tokens that do not refuse: " + weak);
+}
+
 }  // namespace
 
 void init_instance(const InitOptions& options) {
@@ -148,7 +165,7 @@ void init_instance(const InitOptions& options) {
     make_tokens(options, readers);
     write_text(in(options, "stekd.toml"), stekd_toml(options), 0644);
     write_text(in(options, "openssl.cnf"), server_openssl_cnf(options, site_openssl_cnf), 0644);
-    static_cast<void>(load_config(in(options, "stekd.toml")));  // what stekd would refuse is refused now
+    probe_ticket_token(load_config(in(options, "stekd.toml")));  // what stekd would refuse is refused now
     undo.keep();
 }
 

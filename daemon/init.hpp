@@ -27,7 +27,8 @@ class WouldOverwrite : public std::runtime_error {
 
 /// Makes softhsm2.conf, tokens/ (labels stekd-vault, stekd-ticket), pins/, run/, run/stats/, state/,
 /// stekd.toml and openssl.cnf; on failure what was made is removed. Throws WouldOverwrite, ConfigError (an
-/// option that cannot be used), pkcs11::Error, TokenError, UriError, std::system_error.
+/// option that cannot be used), pkcs11::Error, TokenError (also if the probe finds the token weak), UriError,
+/// std::system_error.
 void init_instance(const InitOptions& options);
 
 /// openssl.cnf for servers: the site's own file first, then the provider. `site` is read to learn which of

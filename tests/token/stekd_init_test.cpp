@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE stekd_init
 #include "daemon/init.hpp"
 #include "stekd_instance.hpp"
+#include "tests/fixtures/faulty_module.hpp"
 
 #include <fstream>
 
@@ -101,6 +102,16 @@ BOOST_AUTO_TEST_CASE(wrong_options_leave_nothing_behind) {
         BOOST_TEST(outcome.output.find(wrong.text) != std::string::npos, outcome.output);
         BOOST_TEST(!fs::exists(dir), wrong.text);
     }
+}
+
+BOOST_AUTO_TEST_CASE(a_module_that_does_not_enforce_is_refused) {
+    const Workspace space("init");
+    stek::tests::FaultyModule module(space.path());
+    module.fail("C_SetAttributeValue", CKR_OK);
+    const auto outcome = init(space.path() / "d", {"--module", module.path()});
+    BOOST_TEST(outcome.exit_code == 70);
+    BOOST_TEST(outcome.output.find("do not refuse") != std::string::npos, outcome.output);
+    BOOST_TEST(!fs::exists(space.path() / "d"));
 }
 
 BOOST_AUTO_TEST_CASE(the_servers_configuration_loads_both_providers) {
