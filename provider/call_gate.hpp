@@ -37,6 +37,8 @@ class CallGate {
     /// after `limit`.
     bool close(const Slot& own, std::chrono::milliseconds limit);
     void open() noexcept { closed_.store(false); }
+    /// Shuts it for good, waiting for nobody.
+    void shut() noexcept { closed_.store(true); }
 
   private:
     std::atomic<bool> closed_{false};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <optional>
@@ -69,7 +70,26 @@ TokenSealer::TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11:
       events_(std::move(events)),
       id_(next_id.fetch_add(1)) {}
 
-TokenSealer::~TokenSealer() = default;
+namespace {
+
+/// The one whose calls must have ended before the module's own exit handlers take its insides apart.
+std::atomic<TokenSealer*> serving{nullptr};
+
+}  // namespace
+
+TokenSealer::~TokenSealer() {
+    TokenSealer* self = this;
+    serving.compare_exchange_strong(self, nullptr);
+}
+
+void TokenSealer::stop_calls() noexcept {
+    try {
+        static_cast<void>(gate_.close(*local().slot, wait_for_calls_to_end));
+        gate_.shut();
+    } catch (const std::exception&) {
+        gate_.shut();
+    }
+}
 
 TokenSealer::Local& TokenSealer::local() {
     // One sealer a process is the rule (a fork makes a new one); a thread that meets another starts over.
@@ -239,7 +259,17 @@ std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& 
         CallGate& gate;
         ~Reopen() { gate.open(); }
     } const reopen{gate_};
-    return connect_token(settings_, library_, serial);
+    auto link = connect_token(settings_, library_, serial);
+    // Registered after the module was mapped, so it runs before the module's own: a thread of the server may
+    // be sealing while another exits (HAProxy: seen to crash in SoftHSM).
+    static const int registered = std::atexit([] {
+        if (TokenSealer* sealer = serving.load()) {
+            sealer->stop_calls();
+        }
+    });
+    static_cast<void>(registered);
+    serving.store(this);
+    return link;
 }
 
 void TokenSealer::forget_all() noexcept {

@@ -60,6 +60,7 @@ class TokenSealer final : public Sealer {
     void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void publish(std::shared_ptr<const Table> table);
+    void stop_calls() noexcept;
     void failed(const std::string& reason) noexcept;
     void worked() noexcept;
 
