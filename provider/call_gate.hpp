@@ -36,12 +36,21 @@ class CallGate {
     /// Shuts the gate and waits until every thread but `own` has left. False (and the gate is open again)
     /// after `limit`.
     bool close(const Slot& own, std::chrono::milliseconds limit);
-    void open() noexcept { closed_.store(false); }
+    void open() noexcept {
+        closed_.store(false);
+        if (shut_.load()) {  // in this order: whoever shuts it in between is not undone
+            closed_.store(true);
+        }
+    }
     /// Shuts it for good, waiting for nobody.
-    void shut() noexcept { closed_.store(true); }
+    void shut() noexcept {
+        shut_.store(true);
+        closed_.store(true);
+    }
 
   private:
     std::atomic<bool> closed_{false};
+    std::atomic<bool> shut_{false};
     std::mutex mutex_;
     std::vector<std::weak_ptr<Slot>> slots_;
 };

@@ -40,6 +40,9 @@ std::unique_lock<std::mutex> lock_for_a_while(std::mutex& mutex) {
 
 std::atomic<std::uint64_t> next_id{1};
 
+/// The one whose calls must have ended before the module's own exit handlers take its insides apart.
+std::atomic<TokenSealer*> serving{nullptr};
+
 }  // namespace
 
 struct TokenSealer::Key {
@@ -70,24 +73,17 @@ TokenSealer::TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11:
       events_(std::move(events)),
       id_(next_id.fetch_add(1)) {}
 
-namespace {
-
-/// The one whose calls must have ended before the module's own exit handlers take its insides apart.
-std::atomic<TokenSealer*> serving{nullptr};
-
-}  // namespace
-
 TokenSealer::~TokenSealer() {
     TokenSealer* self = this;
     serving.compare_exchange_strong(self, nullptr);
 }
 
 void TokenSealer::stop_calls() noexcept {
+    gate_.shut();  // before the wait: a thread that connects meanwhile must not open it again
     try {
         static_cast<void>(gate_.close(*local().slot, wait_for_calls_to_end));
-        gate_.shut();
     } catch (const std::exception&) {
-        gate_.shut();
+        return;  // no memory to wait in
     }
 }
 
