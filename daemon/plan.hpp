@@ -107,8 +107,6 @@ struct HourlyKeys {
 struct World {
     /// The published ring's records, if it is this location's, of this boot and of this ticket token.
     std::vector<RecordView> ring;
-    bool ring_there = false;  ///< whether such a ring is in its place at all
-    std::uint64_t ring_period = 0;
     std::optional<ChainPosition> chain;
     std::vector<PairId> token_pairs;  ///< all pairs in the ticket token
     Memory memory;

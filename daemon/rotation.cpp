@@ -154,8 +154,6 @@ void Rotation::take(const KeyRing& found) {
     for (const auto& record : found.records)
         ring_.records.push_back(copy_of(*record));
     ring_.generation = found.generation;
-    ring_period_ = found.period;
-    ring_there_ = true;
 }
 
 // The file is the truth: somebody may have removed it, and a kill may have lost what was in memory.
@@ -164,7 +162,6 @@ void Rotation::load_ring() {
     ring_.location = config_.location;
     ring_.token_serial = tokens_->ticket_serial();
     ring_.period = config_.policy.period;
-    ring_there_ = false;
     std::string trouble;
     try {
         if (const auto found = read_ring_file(config_.keyring)) {
@@ -190,8 +187,6 @@ World Rotation::world() {
                               record->open_until,
                               record->destroy_at,
                               record->pair});
-    world.ring_there = ring_there_;
-    world.ring_period = ring_period_;
     world.chain = Chain(tokens_->vault()).position();
     world.token_pairs = list_ticket_pairs(tokens_->ticket());
     world.memory = state_.memory;
@@ -294,8 +289,6 @@ void Rotation::act(const Publish&) {
     const auto file = encode_ring(ring_, config_.ring_version);
     replace_ring_file(config_.keyring, file.bytes(),
                       [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
-    ring_there_ = true;
-    ring_period_ = config_.policy.period;
     log(LOG_INFO, "key ring published",
         {{"STEK_GENERATION", std::to_string(ring_.generation)},
          {"STEK_RECORDS", std::to_string(ring_.records.size())}});

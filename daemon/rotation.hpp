@@ -65,9 +65,7 @@ class Rotation {
     StateDirectory directory_;
     State state_;
     KeyRing ring_;
-    bool ring_there_ = false;
     std::string ring_trouble_;  ///< said once
-    std::uint64_t ring_period_ = 0;
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened
 };

@@ -1,6 +1,7 @@
 #include "daemon/token_maker.hpp"
 
 #include "pkcs11/error.hpp"
+#include "pkcs11/padded.hpp"
 #include "provider/file.hpp"
 
 #include <algorithm>
@@ -16,6 +17,7 @@ namespace stek::daemon {
 namespace {
 
 using pkcs11::check;
+using pkcs11::unpadded;
 
 constexpr std::size_t pin_size = 32;  // hexadecimal digits: 128 bits
 
@@ -38,11 +40,6 @@ void keep_pin(const Secret& pin, const std::string& path) {
     if (::write(file.get(), pin.data(), pin.size()) != static_cast<ssize_t>(pin.size()) ||
         ::write(file.get(), "\n", 1) != 1 || ::fsync(file.get()) != 0)
         throw_errno("cannot write", path);
-}
-
-std::string trimmed(const unsigned char* text, std::size_t size) {
-    std::string out(reinterpret_cast<const char*>(text), size);
-    return out.substr(0, out.find_last_not_of(' ') + 1);
 }
 
 struct SlotToken {
@@ -103,7 +100,7 @@ void TokenMaker::close() noexcept {
 
 std::string TokenMaker::remake(const std::string& label, const std::string& directory) {
     for (const auto& token : tokens_of(module_->functions()))
-        if (trimmed(token.info.label, sizeof token.info.label) == label)
+        if (unpadded(token.info.label) == label)
             throw pkcs11::TokenError("a token " + label + " is there: nothing is made anew");
     const auto so_pin = directory + "/ticket.so-pin";
     const auto pin = directory + "/ticket.pin";
@@ -134,11 +131,10 @@ std::string TokenMaker::make(const std::string& label, const std::string& so_pin
     close();
     open();
     for (const auto& token : tokens_of(module_->functions())) {
-        if (trimmed(token.info.label, sizeof token.info.label) != label ||
-            (token.info.flags & CKF_TOKEN_INITIALIZED) == 0)
+        if (unpadded(token.info.label) != label || (token.info.flags & CKF_TOKEN_INITIALIZED) == 0)
             continue;
         set_user_pin(module_->functions(), token.slot, so_pin, pin);
-        return trimmed(token.info.serialNumber, sizeof token.info.serialNumber);
+        return unpadded(token.info.serialNumber);
     }
     throw pkcs11::TokenError("token " + label + " is not there after C_InitToken");
 }

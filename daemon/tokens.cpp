@@ -7,11 +7,6 @@
 namespace stek::daemon {
 namespace {
 
-bool refuses_pin(CK_RV rv) {
-    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE ||
-           rv == CKR_PIN_EXPIRED || rv == CKR_PIN_LOCKED;
-}
-
 void check_directory(const std::string& directory, const pkcs11::Session& session) {
     if (!directory.empty() && !std::filesystem::exists(directory + "/token.object"))
         throw pkcs11::TokenError("token " + session.token().label() + " is gone: there is no " + directory);
@@ -26,7 +21,7 @@ void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) 
     try {
         session.token().login(session, pin);
     } catch (const pkcs11::Error& error) {
-        if (refuses_pin(error.rv()))
+        if (pkcs11::refuses_pin(error.rv()))
             throw PinRefused(error.what());
         throw;
     }

@@ -24,6 +24,11 @@ std::string sentence(std::string_view call, CK_RV rv, std::string_view token) {
 Error::Error(std::string_view call, CK_RV rv, std::string_view token)
     : std::runtime_error(sentence(call, rv, token)), rv_(rv) {}
 
+bool refuses_pin(CK_RV rv) noexcept {
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
+           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
+}
+
 void check(std::string_view call, CK_RV rv, std::string_view token) {
     if (rv != CKR_OK) {
         throw Error(call, rv, token);

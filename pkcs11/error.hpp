@@ -39,6 +39,9 @@ class UriError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// The token will not have this PIN: to try the same one again can only do harm, for real tokens lock.
+bool refuses_pin(CK_RV rv) noexcept;
+
 /// Throws Error unless rv is CKR_OK.
 void check(std::string_view call, CK_RV rv, std::string_view token = {});
 

@@ -68,12 +68,6 @@ RefusedPins& refused_pins() {
     return pins;
 }
 
-/// After these the same PIN can only do harm.
-bool refuses_pin(CK_RV rv) {
-    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_INVALID ||
-           rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
-}
-
 std::string functions_name(CK_FLAGS flags) {
     static constexpr std::pair<CK_FLAGS, const char*> names[] = {
         {CKF_ENCRYPT, "encrypt"}, {CKF_DECRYPT, "decrypt"},

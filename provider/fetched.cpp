@@ -41,6 +41,12 @@ const EVP_MD* sha256() noexcept {
         known, [] { return EVP_MD_fetch(nullptr, "SHA256", nullptr); }, EVP_MD_free);
 }
 
+const EVP_CIPHER* stek_cipher() noexcept {
+    static std::atomic<EVP_CIPHER*> known{nullptr};
+    return once<EVP_CIPHER>(
+        known, [] { return EVP_CIPHER_fetch(nullptr, "STEK-AES-256-GCM", nullptr); }, EVP_CIPHER_free);
+}
+
 std::unique_ptr<EVP_MAC_CTX, MacContextFree> new_hmac_sha256() noexcept {
     static std::atomic<EVP_MAC_CTX*> known{nullptr};
     const EVP_MAC_CTX* keyless = once<EVP_MAC_CTX>(known, make_hmac, EVP_MAC_CTX_free);

@@ -15,6 +15,8 @@ struct MacContextFree {
 /// From the default library context, never freed: a server's exit handlers may still seal a ticket. Any
 /// thread. Null if libcrypto fails, and tried again next time.
 const EVP_MD* sha256() noexcept;
+/// Our own, as libssl will use it.
+const EVP_CIPHER* stek_cipher() noexcept;
 /// A context that lacks only its key. Null if libcrypto fails.
 std::unique_ptr<EVP_MAC_CTX, MacContextFree> new_hmac_sha256() noexcept;
 

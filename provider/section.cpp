@@ -1,5 +1,7 @@
 #include "provider/section.hpp"
 
+#include "provider/settings.hpp"
+
 #include <memory>
 
 #include <openssl/conf.h>
@@ -10,10 +12,6 @@
 namespace stek {
 
 namespace {
-
-constexpr const char* setting_names[] = {"token",      "module-config", "keyring",      "location",
-                                         "stats",      "attach",        "audience",     "max-lineage",
-                                         "early-data", "stale-epochs",  "max-processes"};
 
 /// A value that the core has under this name; empty if none.
 std::string ask(OSSL_FUNC_core_get_params_fn* get_params, const OSSL_CORE_HANDLE* core, const char* name) {
@@ -53,8 +51,8 @@ std::map<std::string, std::string> read_section(const OSSL_CORE_HANDLE* core,
             continue;
         }
         auto* get_params = OSSL_FUNC_core_get_params(from_core);
-        for (const char* name : setting_names) {
-            if (auto value = ask(get_params, core, name); !value.empty()) {
+        for (const auto name : setting_names()) {
+            if (auto value = ask(get_params, core, name.data()); !value.empty()) {
                 section.emplace(name, std::move(value));
             }
         }

@@ -128,6 +128,13 @@ constexpr std::string_view openssl_keys[] = {"module", "activate", "identity", "
 
 }  // namespace
 
+std::vector<std::string_view> setting_names() {
+    std::vector<std::string_view> names;
+    for (const Key& key : keys)
+        names.push_back(key.name);
+    return names;
+}
+
 Settings parse_settings(const std::map<std::string, std::string>& section) {
     Settings settings;
     for (const auto& [name, value] : section) {

@@ -6,6 +6,8 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace stek {
 
@@ -33,6 +35,9 @@ class SettingsError : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
 };
+
+/// The names of all keys, as in the section.
+std::vector<std::string_view> setting_names();
 
 /// Parses the section's key/value pairs (openssl's own keys `module`, `activate`, `identity`, `soft_load`
 /// are passed over). An unknown key, a misspelt boolean, a value out of range, a URI that does not parse, a

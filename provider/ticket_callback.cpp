@@ -1,9 +1,9 @@
 #include "provider/ticket_callback.hpp"
 
 #include "provider/connection.hpp"
+#include "provider/fetched.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <ctime>
 #include <limits>
@@ -41,20 +41,6 @@ int declined(Process& process, Decline why) noexcept {
     return decline;
 }
 
-/// Our own cipher, fetched from the library context that libssl uses; once a process, never freed.
-EVP_CIPHER* stek_cipher() noexcept {
-    static std::atomic<EVP_CIPHER*> fetched{nullptr};
-    EVP_CIPHER* known = fetched.load(std::memory_order_acquire);
-    if (known == nullptr) {
-        EVP_CIPHER* fresh = EVP_CIPHER_fetch(nullptr, "STEK-AES-256-GCM", nullptr);
-        if (fresh == nullptr || fetched.compare_exchange_strong(known, fresh)) {
-            return fresh;
-        }
-        EVP_CIPHER_free(fresh);
-    }
-    return known;
-}
-
 std::optional<Audience> audience(const Call& call, std::string_view server_name) noexcept {
     return call.context.audience.of(call.libssl, call.ctx, call.provider.settings(), server_name);
 }
@@ -62,7 +48,7 @@ std::optional<Audience> audience(const Call& call, std::string_view server_name)
 /// Hands cipher and MAC to libssl, ready for this record and audience.
 bool arm(const Call& call, const RingRecord& record, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac, bool sealing) noexcept {
-    EVP_CIPHER* ours = stek_cipher();
+    const EVP_CIPHER* ours = stek_cipher();
     SecretArray<32> mac_key;
     if (ours == nullptr || !ticket_mac_key(record, call.connection.exchange.audience, mac_key)) {
         return false;

@@ -35,8 +35,6 @@ class PlanWorld {
     [[nodiscard]] daemon::World seen() const {
         daemon::World world;
         world.ring = draft_;
-        world.ring_there = ring_there;
-        world.ring_period = ring_period;
         world.chain = chain;
         for (const auto& id : token_pairs)
             world.token_pairs.push_back(id);
@@ -54,15 +52,12 @@ class PlanWorld {
 
     void lose_ring() {
         ring.clear();
-        ring_there = false;
         exempt_from_age = true;
     }
 
     daemon::Policy policy;
     daemon::Now now{1'800'000'000, 1000};
     std::vector<daemon::RecordView> ring;  ///< as published
-    bool ring_there = false;
-    std::uint64_t ring_period = 0;
     std::optional<ChainPosition> chain;
     std::set<PairId> token_pairs;
     daemon::Memory memory;
@@ -131,11 +126,7 @@ class PlanWorld {
         });
     }
 
-    void act(const daemon::Publish&, double) {
-        ring = draft_;
-        ring_there = true;
-        ring_period = policy.period;
-    }
+    void act(const daemon::Publish&, double) { ring = draft_; }
 
     void act(const daemon::Advance& action, double) {
         require(seals(now.wall), "the ring is in place before the chain key behind it is destroyed");
