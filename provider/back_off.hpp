@@ -9,8 +9,8 @@
 
 namespace stek {
 
-/// 0.1 s after the first failure, doubling up to 5 s. All thread-safe and lock-free; counts in coarse
-/// milliseconds.
+/// 0.1 s after the first failure, doubling up to 5 s, and no shorter than the call that failed. All
+/// thread-safe and lock-free; counts in coarse milliseconds.
 class BackOff {
   public:
     /// Left alone now.
@@ -20,9 +20,10 @@ class BackOff {
     }
     /// The last try failed too.
     [[nodiscard]] bool failing_again() const noexcept { return rest_ms_.load(std::memory_order_relaxed) > 0; }
-    /// True if this is the first failure since it worked: worth saying.
-    bool failed() noexcept {
-        const auto rest = std::clamp(rest_ms_.load() * 2, shortest_ms, longest_ms);
+    /// `took_ms`: what the failed call cost; a token that hangs is not to hang the next handshake too. True
+    /// if this is the first failure since it worked: worth saying.
+    bool failed(std::uint64_t took_ms = 0) noexcept {
+        const auto rest = std::clamp(std::max(rest_ms_.load() * 2, took_ms), shortest_ms, longest_ms);
         until_ms_.store(coarse_milliseconds() + rest);
         rest_ms_.store(rest);
         return !down_.exchange(true);

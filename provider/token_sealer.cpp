@@ -127,9 +127,9 @@ pkcs11::Session& TokenSealer::session_of(Local& mine) {
     return *mine.session;
 }
 
-void TokenSealer::failed(const std::string& reason) noexcept {
+void TokenSealer::failed(const std::string& reason, std::uint64_t took_ms) noexcept {
     events_.token_error();
-    if (back_off_.failed()) {
+    if (back_off_.failed(took_ms)) {
         events_.token_down(reason);
     }
 }
@@ -165,8 +165,8 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         take_key(mine, ring, record);
         mine.table = table_;
         mine.sequence = sequence_.load(std::memory_order_relaxed);
-        if (coarse_milliseconds() - begun > slow_call_ms) {
-            failed("the token took more than a second");
+        if (const auto took = coarse_milliseconds() - begun; took > slow_call_ms) {
+            failed("the token took more than a second", took);
             return SealStatus::token_down;
         }
         worked();
@@ -343,8 +343,8 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
                 failed("the token's AES-GCM gave a result of the wrong length");
             } else {
                 status = SealStatus::ok;
-                if (coarse_milliseconds() - begun > slow_call_ms) {
-                    failed("the token took more than a second");
+                if (const auto took = coarse_milliseconds() - begun; took > slow_call_ms) {
+                    failed("the token took more than a second", took);
                 } else {
                     worked();
                 }

@@ -61,7 +61,7 @@ class TokenSealer final : public Sealer {
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
-    void failed(const std::string& reason) noexcept;
+    void failed(const std::string& reason, std::uint64_t took_ms = 0) noexcept;
     void worked() noexcept;
 
     const Settings settings_;
