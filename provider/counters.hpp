@@ -25,7 +25,8 @@ enum class Decline : unsigned {
     count_
 };
 
-/// Latency buckets, upper bounds in microseconds; the last is unbounded.
+/// Latency buckets of the tickets measured (one in eight), upper bounds in microseconds; the last is
+/// unbounded.
 inline constexpr std::uint64_t latency_bounds_us[] = {5,   10,   20,   50,    100,    200,
                                                       500, 1000, 5000, 50000, 1000000};
 
