@@ -103,6 +103,10 @@ std::int64_t get_time(const std::uint8_t* in) noexcept {
     return static_cast<std::int64_t>(time);
 }
 
+Bytes aad_of(const Cipher& cipher) noexcept {
+    return cipher.exchange != nullptr ? Bytes(cipher.ticket_aad) : Bytes(cipher.aad);
+}
+
 /// One ticket in eight: two precise clock reads for each would be a hundredth of its time. IVs are random.
 class SampledWatch {
   public:
@@ -128,17 +132,19 @@ bool seal(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
     if (room < size) {
         return fail(PROV_R_OUTPUT_BUFFER_TOO_SMALL, "sealing");
     }
-    Plaintext plain(size);
+    // Without a time in front the message goes to the token as it is; an empty one has no address to give.
+    const bool as_it_is = front == 0 && !in.empty();
+    Plaintext plain(as_it_is ? 0 : size);
     if (cipher.exchange != nullptr) {
         put_time(plain.data(), cipher.exchange->lineage);
     }
-    if (!in.empty()) {
+    if (!as_it_is && !in.empty()) {
         std::memcpy(plain.data() + front, in.data(), in.size());
     }
     Buffer sealed(size + gcm_tag_size);
     const SampledWatch watch(cipher);
-    const auto status =
-        process.sealer->seal(cipher.name, cipher.iv, cipher.aad, plain.bytes(), sealed.data());
+    const auto status = process.sealer->seal(cipher.name, cipher.iv, aad_of(cipher),
+                                             as_it_is ? in : plain.bytes(), sealed.data());
     if (status == SealStatus::ok) {
         watch.tell(process.counters);
         process.counters.sealed();
@@ -169,7 +175,7 @@ bool open(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
     }
     Plaintext plain(in.size());
     const SampledWatch watch(cipher);
-    const auto status = process.sealer->open(cipher.name, cipher.iv, cipher.aad, in, plain.data());
+    const auto status = process.sealer->open(cipher.name, cipher.iv, aad_of(cipher), in, plain.data());
     if (status != SealStatus::ok) {
         process.counters.declined(status == SealStatus::bad_tag  ? Decline::bad_tag
                                   : status == SealStatus::no_key ? Decline::unknown_key
@@ -244,8 +250,7 @@ bool init_cipher(Cipher& cipher, bool sealing, const unsigned char* key, const u
     }
     std::memcpy(cipher.iv.data(), iv, iv_size);
     if (cipher.exchange != nullptr) {
-        const auto aad = ticket_aad(cipher.name, cipher.exchange->audience);
-        cipher.aad.assign(aad.begin(), aad.end());
+        cipher.ticket_aad = ticket_aad(cipher.name, cipher.exchange->audience);
     } else if (!choose_key(cipher)) {
         return false;
     }

@@ -33,7 +33,8 @@ struct Cipher {
     KeyName name{};
     std::array<std::uint8_t, gcm_iv_size> iv{};
     std::array<std::uint8_t, gcm_tag_size> tag{};
-    std::vector<std::uint8_t> aad;
+    std::vector<std::uint8_t> aad;  // what the caller gave
+    std::array<std::uint8_t, ticket_aad_size> ticket_aad{};
     TicketExchange* exchange = nullptr;  // ticket mode; owned by the connection
 };
 

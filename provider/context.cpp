@@ -97,7 +97,7 @@ Process* ProviderContext::process() noexcept {
 }
 
 std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept {
-    const auto view = process.ring.current(coarse_seconds());
+    const auto& view = process.ring.current(coarse_seconds());
     if (!view) {
         return nullptr;
     }

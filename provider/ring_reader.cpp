@@ -180,7 +180,7 @@ RingReader::RingReader(std::string path, std::string location)
 
 RingReader::~RingReader() = default;
 
-std::shared_ptr<const View> RingReader::current(std::uint64_t monotonic_seconds) noexcept {
+const std::shared_ptr<const View>& RingReader::current(std::uint64_t monotonic_seconds) noexcept {
     Impl& impl = *impl_;
     try {
         impl.refresh(monotonic_seconds);

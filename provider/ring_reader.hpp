@@ -32,8 +32,8 @@ class RingReader {
     /// `location`: the only one accepted; empty accepts any (then stays with the first seen).
     RingReader(std::string path, std::string location);
     /// The view as of `monotonic_seconds` (CLOCK_MONOTONIC_COARSE). The pointer is the calling thread's own
-    /// copy of a shared immutable view. Never throws.
-    std::shared_ptr<const View> current(std::uint64_t monotonic_seconds) noexcept;
+    /// copy of a shared immutable view, in place until its next call. Never throws.
+    const std::shared_ptr<const View>& current(std::uint64_t monotonic_seconds) noexcept;
     ~RingReader();
 
   private:
