@@ -79,7 +79,7 @@ std::string functions_name(CK_FLAGS flags) {
     std::string text;
     for (const auto& [flag, name] : names) {
         if ((flags & flag) != 0) {
-            text += (text.empty() ? "" : "+") + std::string(name);
+            text.append(text.empty() ? "" : "+").append(name);
         }
     }
     return text;

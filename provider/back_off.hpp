@@ -22,7 +22,7 @@ class BackOff {
     [[nodiscard]] bool failing_again() const noexcept { return rest_ms_.load(std::memory_order_relaxed) > 0; }
     /// `took_ms`: what the failed call cost; a token that hangs is not to hang the next handshake too. True
     /// if this is the first failure since it worked: worth saying.
-    bool failed(std::uint64_t took_ms = 0) noexcept {
+    bool failed(std::uint64_t took_ms) noexcept {
         const auto rest = std::clamp(std::max(rest_ms_.load() * 2, took_ms), shortest_ms, longest_ms);
         until_ms_.store(coarse_milliseconds() + rest);
         rest_ms_.store(rest);

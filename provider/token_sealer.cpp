@@ -127,9 +127,9 @@ pkcs11::Session& TokenSealer::session_of(Local& mine) {
     return *mine.session;
 }
 
-void TokenSealer::failed(const std::string& reason, std::uint64_t took_ms) noexcept {
+void TokenSealer::failed(const std::string& reason, std::uint64_t begun_ms) noexcept {
     events_.token_error();
-    if (back_off_.failed(took_ms)) {
+    if (back_off_.failed(coarse_milliseconds() - begun_ms)) {
         events_.token_down(reason);
     }
 }
@@ -147,6 +147,7 @@ void TokenSealer::publish(std::shared_ptr<const Table> table) {
 
 SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
                                 const RingRecord& record) noexcept {
+    const auto begun = coarse_milliseconds();
     try {
         Local& mine = local();
         if (mine.table && mine.table->ring == ring && !relink_.load(std::memory_order_relaxed) &&
@@ -161,12 +162,11 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         if (!lock) {
             return SealStatus::token_down;
         }
-        const auto begun = coarse_milliseconds();
         take_key(mine, ring, record);
         mine.table = table_;
         mine.sequence = sequence_.load(std::memory_order_relaxed);
-        if (const auto took = coarse_milliseconds() - begun; took > slow_call_ms) {
-            failed("the token took more than a second", took);
+        if (coarse_milliseconds() - begun > slow_call_ms) {
+            failed("the token took more than a second", begun);
             return SealStatus::token_down;
         }
         worked();
@@ -175,7 +175,7 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         if (breaks_link(error.rv())) {
             relink_.store(true);
         }
-        failed(error.what());
+        failed(error.what(), begun);
         return SealStatus::token_down;
     } catch (const pkcs11::TokenError& error) {
         // A pair that is not to be found: once may be a race with its making; twice, and the module's idea of
@@ -183,10 +183,10 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         if (back_off_.failing_again()) {
             relink_.store(true);
         }
-        failed(error.what());
+        failed(error.what(), begun);
         return SealStatus::no_key;
     } catch (const std::exception& error) {
-        failed(error.what());
+        failed(error.what(), begun);
         return SealStatus::token_down;
     }
 }
@@ -316,6 +316,7 @@ CK_GCM_PARAMS gcm_params(Bytes iv, Bytes aad) noexcept {
 
 SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in,
                               std::uint8_t* out, std::size_t room, std::size_t wanted) noexcept {
+    const auto begun = coarse_milliseconds();
     SealStatus status = SealStatus::token_down;
     try {
         Local& mine = local();
@@ -330,7 +331,6 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
             if (!mine.table->link->module->usable_here()) {
                 throw pkcs11::TokenError("the module was initialised anew");
             }
-            const auto begun = coarse_milliseconds();
             pkcs11::Session& session = session_of(mine);
             CK_GCM_PARAMS params = gcm_params(iv, aad);
             CK_MECHANISM mechanism{CKM_AES_GCM, &params, sizeof params};
@@ -338,13 +338,13 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
             const auto written = sealing ? session.encrypt(mechanism, key->handle, in, {out, room}, rv)
                                          : session.decrypt(mechanism, key->handle, in, {out, room}, rv);
             if (rv != CKR_OK) {
-                status = failed_call(mine, *key, rv, sealing);
+                status = failed_call(mine, *key, rv, sealing, begun);
             } else if (written != wanted) {
-                failed("the token's AES-GCM gave a result of the wrong length");
+                failed("the token's AES-GCM gave a result of the wrong length", begun);
             } else {
                 status = SealStatus::ok;
-                if (const auto took = coarse_milliseconds() - begun; took > slow_call_ms) {
-                    failed("the token took more than a second", took);
+                if (coarse_milliseconds() - begun > slow_call_ms) {
+                    failed("the token took more than a second", begun);
                 } else {
                     worked();
                 }
@@ -354,9 +354,9 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
         if (breaks_link(error.rv())) {
             relink_.store(true);
         }
-        failed(error.what());
+        failed(error.what(), begun);
     } catch (const std::exception& error) {
-        failed(error.what());
+        failed(error.what(), begun);
     }
     if (status != SealStatus::ok) {
         OPENSSL_cleanse(out, room);
@@ -364,7 +364,8 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
     return status;
 }
 
-SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing) noexcept {
+SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing,
+                                    std::uint64_t begun_ms) noexcept {
     mine.session.reset();  // SoftHSM answers CKR_OPERATION_ACTIVE for ever in a session that saw an error
     if (breaks_link(rv)) {
         relink_.store(true);
@@ -378,7 +379,7 @@ SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool 
             return SealStatus::bad_tag;
         }
     }
-    failed(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv));
+    failed(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv), begun_ms);
     return SealStatus::token_down;
 }
 

@@ -55,13 +55,14 @@ class TokenSealer final : public Sealer {
     pkcs11::Session& session_of(Local& mine);
     SealStatus crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out,
                      std::size_t room, std::size_t wanted) noexcept;
-    SealStatus failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing) noexcept;
+    SealStatus failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing,
+                           std::uint64_t begun_ms) noexcept;
     bool known_answer(Local& mine, const Key& key) noexcept;
     void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
-    void failed(const std::string& reason, std::uint64_t took_ms = 0) noexcept;
+    void failed(const std::string& reason, std::uint64_t begun_ms) noexcept;
     void worked() noexcept;
 
     const Settings settings_;

@@ -165,13 +165,13 @@ BOOST_AUTO_TEST_CASE(a_token_that_hangs_for_five_seconds) {
     const Ctx server = server_ctx(scene.identity);
     BOOST_TEST(visit(server, 3).failed == 0U);
     scene.faulty.sleep("C_Encrypt", std::chrono::seconds(5));
-    const auto begun = std::chrono::steady_clock::now();
+    scene.faulty.reset_counts();
     const Outcome slow = visit(server, 20);
-    const auto took = std::chrono::steady_clock::now() - begun;
     BOOST_TEST(slow.failed == 0U);
-    // One call hangs; then the token rests, and the other handshakes do without it.
-    BOOST_TEST(scene.faulty.calls("C_Encrypt") > 0U);
-    BOOST_TEST((took < std::chrono::seconds(15)));
+    // One call hangs; then the token rests for as long, and the other handshakes do without it. (Two, on a
+    // machine where they take longer than that.)
+    BOOST_TEST(scene.faulty.calls("C_Encrypt") >= 1U);
+    BOOST_TEST(scene.faulty.calls("C_Encrypt") <= 2U);
     BOOST_TEST(scene.journal.says("token took more than a second"));
     scene.faulty.clear();
     BOOST_TEST(heals(server));

@@ -2,12 +2,14 @@
 """Computes schedule.json: the key schedule by python3-cryptography, sharing no code with stekd.
 
 Usage: make_schedule.py > schedule.json   (Debian's python3-cryptography)
+       make_schedule.py --check schedule.json    exit 1 unless that is what would be written
 
 All inputs are SHA-256 of a text that is given here, so that nobody could have chosen them.
 """
 
 import hashlib
 import json
+import sys
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -54,17 +56,19 @@ def chain(name, index, epoch, epochs, revisions):
     return {"chain_key": first.hex(), "index": index, "epoch": epoch, "epochs": rows}
 
 
-print(
-    json.dumps(
-        {
-            "made_by": "make_schedule.py",
-            "chains": [
-                chain("a", 0, 0, [0, 1, 2, 3], [0, 1]),
-                chain("b", 484000, 484000, [0, 1, 24, 168], [0, 1, 9, 10, 4294967295]),
-                # Index and epoch part ways where the chain counts rotations; large ones do not wrap.
-                chain("c", 7, 2**63, [0, 1, 100], [0, 2**31]),
-            ],
-        },
-        indent=1,
-    )
-)
+text = json.dumps(
+    {
+        "made_by": "make_schedule.py",
+        "chains": [
+            chain("a", 0, 0, [0, 1, 2, 3], [0, 1]),
+            chain("b", 484000, 484000, [0, 1, 24, 168], [0, 1, 9, 10, 4294967295]),
+            # Index and epoch part ways where the chain counts rotations; large ones do not wrap.
+            chain("c", 7, 2**63, [0, 1, 100], [0, 2**31]),
+        ],
+    },
+    indent=1,
+) + "\n"
+if sys.argv[1:2] == ["--check"]:
+    with open(sys.argv[2], encoding="utf-8") as file:
+        sys.exit(file.read() != text)
+sys.stdout.write(text)
