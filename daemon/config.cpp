@@ -217,6 +217,8 @@ Config load_config(const std::string& file) {
         .keyring = paths.path("keyring"),
         .stats = paths.path("stats", ""),
         .state = paths.path("state"),
+        .control = paths.path("control", ""),
+        .metrics = paths.path("metrics", ""),
     };
     for (const auto* section : {&vault, &ticket, &paths, &top})
         section->refuse_others();

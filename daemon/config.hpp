@@ -37,8 +37,10 @@ struct Config {
     std::string module_config;  ///< SOFTHSM2_CONF for the PKCS#11 module; may be empty
     std::string provider;       ///< stek.so
     std::string keyring;
-    std::string stats;  ///< directory of the servers' counters; empty: none
-    std::string state;  ///< directory of what stekd remembers
+    std::string stats;    ///< directory of the servers' counters; empty: none
+    std::string state;    ///< directory of what stekd remembers
+    std::string control;  ///< the control socket; empty: none
+    std::string metrics;  ///< Prometheus text file for node_exporter's textfile collector; empty: none
 };
 
 /// Throws ConfigError: no such file, not TOML, an unknown key, one missing, a wrong type, out of range.
