@@ -113,6 +113,7 @@ void Rotation::open() {
                 {{"STEK_SERIAL", tokens->ticket_serial()}});
         state_.token_serial = tokens->ticket_serial();
         state_.memory.pairs.clear();
+        state_.memory.condemned.clear();
         state_.public_keys.clear();
     }
     if (const auto removed = tokens->sweep_unfinished(); removed != 0)
@@ -180,6 +181,7 @@ void Rotation::load_ring() {
 
 World Rotation::world() {
     World world;
+    chain_ = Chain(tokens_->vault()).position();
     for (const auto& record : ring_.records)
         world.ring.push_back({{record->epoch, record->revision},
                               record->not_before,
@@ -187,15 +189,17 @@ World Rotation::world() {
                               record->open_until,
                               record->destroy_at,
                               record->pair});
-    world.chain = Chain(tokens_->vault()).position();
+    world.chain = chain_;
     world.token_pairs = list_ticket_pairs(tokens_->ticket());
     world.memory = state_.memory;
     return world;
 }
 
-Rotation::Next Rotation::carry_out() {
+Rotation::Next Rotation::carry_out(std::optional<Order> order) {
     for (int pass = 0;; ++pass) {
-        const auto todo = plan(read_clocks(), config_.policy, world());
+        auto seen = world();
+        seen.order = std::exchange(order, {});
+        const auto todo = plan(read_clocks(), config_.policy, seen);
         if (todo.actions.empty() || pass == most_passes)
             return {todo.next_edge, todo.next_destruction};
         for (const auto& action : todo.actions)
@@ -203,19 +207,38 @@ Rotation::Next Rotation::carry_out() {
     }
 }
 
-Rotation::Next Rotation::run() {
+Rotation::Next Rotation::work(std::optional<Order> order) {
     try {
         open();
         if (state_.enforcing_serial != tokens_->ticket_serial())
             probe();
         load_ring();
-        carry_out();
+        carry_out(std::move(order));
         probe();
-        return carry_out();
+        return carry_out({});
     } catch (...) {
         tokens_.reset();
         throw;
     }
+}
+
+Rotation::Next Rotation::run() {
+    return work({});
+}
+
+Rotation::Obeyed Rotation::obey(const Order& order) {
+    revoked_.clear();
+    const auto next = work(order);
+    return {next, revoked_};
+}
+
+void Rotation::report(Health& health) const {
+    health.rotations = published_;
+    health.last_rotation = last_published_;
+    health.tokens_open = tokens_ != nullptr;
+    health.chain = chain_;
+    const auto current = config_.policy.epoch_at(read_clocks().wall);
+    health.chain_lag = chain_ && chain_->epoch < current ? current - chain_->epoch : 0;
 }
 
 void Rotation::act(const MakeChain& action) {
@@ -239,7 +262,8 @@ void Rotation::act(const Derive& action) {
     const auto present = list_ticket_pairs(tokens_->ticket());
     const KnownPair* pair = nullptr;
     for (const auto& known : state_.memory.pairs)
-        if (known.slot == action.slot && std::find(present.begin(), present.end(), known.id) != present.end())
+        if (known.slot == action.slot && !state_.memory.is_condemned(known.id) &&
+            std::find(present.begin(), present.end(), known.id) != present.end())
             pair = &known;  // the newest
     if (pair == nullptr)
         throw pkcs11::TokenError("the key pair of slot " + std::to_string(action.slot) + " is gone");
@@ -276,7 +300,9 @@ void Rotation::act(const Retire& action) {
     std::erase_if(ring_.records, [&](const auto& record) {
         return KeyId{record->epoch, record->revision} == action.key;
     });
-    log(LOG_INFO, "key " + name_of(action.key) + " retired: " + action.why,
+    if (action.revoked)
+        revoked_.push_back(action.key);
+    log(action.revoked ? LOG_NOTICE : LOG_INFO, "key " + name_of(action.key) + " retired: " + action.why,
         {{"STEK_EPOCH", std::to_string(action.key.epoch)},
          {"STEK_REVISION", std::to_string(action.key.revision)}});
 }
@@ -289,6 +315,8 @@ void Rotation::act(const Publish&) {
     const auto file = encode_ring(ring_, config_.ring_version);
     replace_ring_file(config_.keyring, file.bytes(),
                       [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
+    ++published_;
+    last_published_ = ring_.written_at;
     log(LOG_INFO, "key ring published",
         {{"STEK_GENERATION", std::to_string(ring_.generation)},
          {"STEK_RECORDS", std::to_string(ring_.records.size())}});
@@ -301,7 +329,8 @@ void Rotation::act(const Advance& action) {
 
 void Rotation::forget_pair(const PairId& id) {
     std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return pair.id == id; });
-    if (state_.public_keys.erase(id) != 0)
+    const bool was_condemned = std::erase(state_.memory.condemned, id) != 0;
+    if (state_.public_keys.erase(id) != 0 || was_condemned)
         save_state();
 }
 
@@ -314,6 +343,32 @@ void Rotation::act(const DestroyPair& action) {
 
 void Rotation::act(const Alarm& action) {
     log(LOG_WARNING, action.text);
+}
+
+void Rotation::act(const EndSealing& action) {
+    for (auto& record : ring_.records)
+        if (KeyId{record->epoch, record->revision} == action.key)
+            record->seal_until = action.at;
+    log(LOG_INFO, "key " + name_of(action.key) + " seals no more",
+        {{"STEK_EPOCH", std::to_string(action.key.epoch)},
+         {"STEK_REVISION", std::to_string(action.key.revision)}});
+}
+
+void Rotation::act(const MarkRotation& action) {
+    state_.memory.rotated_past = action.past;
+    save_state();
+}
+
+void Rotation::act(const Condemn& action) {
+    // A kill between destroying a pair and saving that leaves an id behind that is in no token.
+    const auto present = list_ticket_pairs(tokens_->ticket());
+    auto& condemned = state_.memory.condemned;
+    std::erase_if(condemned, [&](const PairId& id) {
+        return std::find(present.begin(), present.end(), id) == present.end();
+    });
+    condemned.push_back(action.id);
+    save_state();
+    log(LOG_NOTICE, "key pair revoked", {{"STEK_PAIR", hex(action.id)}});
 }
 
 }  // namespace stek::daemon

@@ -64,6 +64,10 @@ json to_json(const State& state) {
         out["highest_epoch"] = *state.memory.highest_epoch;
     if (state.memory.highest_index)
         out["highest_index"] = *state.memory.highest_index;
+    if (const auto& past = state.memory.rotated_past)
+        out["rotated_past"] = {{"epoch", past->epoch}, {"revision", past->revision}};
+    for (const auto& id : state.memory.condemned)
+        out["condemned"].push_back(hex(id));
     return out;
 }
 
@@ -82,6 +86,12 @@ State from_json(const json& in) {
         state.memory.highest_epoch = in.at("highest_epoch").get<std::uint64_t>();
     if (in.contains("highest_index"))
         state.memory.highest_index = in.at("highest_index").get<std::uint64_t>();
+    if (in.contains("rotated_past"))
+        state.memory.rotated_past = {in.at("rotated_past").at("epoch").get<std::uint64_t>(),
+                                     in.at("rotated_past").at("revision").get<std::uint32_t>()};
+    if (in.contains("condemned"))
+        for (const auto& id : in.at("condemned"))
+            state.memory.condemned.push_back(pair_id_from(id.get<std::string>()));
     for (const auto& item : in.at("pairs")) {
         const auto id = pair_id_from(item.at("id").get<std::string>());
         state.memory.pairs.push_back(
