@@ -80,8 +80,10 @@ std::optional<Image> read_image(int file, const struct stat& status) {
         return std::nullopt;
     // A server that was not restarted for an update counts on in the old layout. Its latencies stay out: with
     // no sum for them the mean of all would come out too small.
-    if (size == size_without_sum)
+    if (size == size_without_sum) {
+        image.version = Counters::Block::layout_version;
         std::ranges::fill(image.latency, 0);
+    }
     return image;
 }
 
