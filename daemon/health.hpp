@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace stek::daemon {
 
 /// Times are Unix seconds; counts are since the daemon's start.
@@ -22,5 +24,10 @@ struct Health {
     std::uint64_t chain_lag = 0;  ///< epochs that the chain is behind the clock
     bool tokens_open = false;
 };
+
+/// As the control socket answers {"do": "status"}: the fields by their names; "chain" may be null.
+nlohmann::json health_to_json(const Health& health);
+/// Throws nlohmann::json::exception if a field is missing or of a wrong type.
+Health health_from_json(const nlohmann::json& in);
 
 }  // namespace stek::daemon

@@ -70,7 +70,8 @@ std::string stekd_toml(const InitOptions& options) {
            quoted(in(options, "pins")) +
            "\n\n[paths]\nmodule_config = " + quoted(in(options, "softhsm2.conf")) +
            "\nprovider = " + quoted(options.provider) + "\nkeyring = " + quoted(in(options, "run/keyring")) +
-           "\nstats = " + quoted(in(options, "run/stats")) + "\nstate = " + quoted(in(options, "state")) +
+           "\nstats = " + quoted(in(options, "run/stats")) +
+           "\ncontrol = " + quoted(in(options, "run/control")) + "\nstate = " + quoted(in(options, "state")) +
            "\n";
 }
 

@@ -66,9 +66,12 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     must(sd_event_add_signal(loop_, nullptr, SIGHUP, on_reload, this), "SIGHUP");
     must(sd_event_set_watchdog(loop_, 1), "watchdog");
     watch_wall_clock();
+    health_.started_at = read_clocks().wall;
+    listen();
 }
 
 Service::~Service() {
+    control_.reset();
     sd_event_source_unref(destruction_);
     sd_event_source_unref(retry_);
     sd_event_unref(loop_);
@@ -92,21 +95,27 @@ int Service::run() {
     return code;
 }
 
-void Service::turn() {
+std::string Service::attempt(const std::function<Rotation::Next()>& work) {
     try {
-        const auto next = rotation_.run();
+        const auto next = work();
         if (!last_trouble_.empty())
             log(LOG_NOTICE, "all is well again");
         last_trouble_.clear();
+        health_.trouble.clear();
+        health_.next_edge = next.edge;
         back_off_ = 0s;
         rest_until(next);
         fold_counters();
+        return {};
     } catch (...) {
         const auto failure = current_failure();
+        ++health_.failures;
+        health_.trouble = failure.what;
         if (failure.passing)
             retry_later(failure.what);
         else
             give_up(failure.exit_code, failure.what);
+        return failure.what;
     }
 }
 
@@ -125,12 +134,12 @@ void Service::rest_until(const Rotation::Next& next) {
         "STATUS=" + std::to_string(records) + " keys in the ring, next at " + std::to_string(next.edge);
     if (!rotation_.state().weaknesses.empty())
         status += "; the ticket token is weak";
-    if (!ready_) {
+    if (!health_.ready) {
         status += "\nREADY=1";
         log(LOG_NOTICE, "ready: the key ring is in place",
             {{"STEK_LOCATION", rotation_.config().location}, {"STEK_KEYRING", rotation_.config().keyring}});
     }
-    ready_ = true;
+    health_.ready = true;
     sd_notify(0, status.c_str());
 }
 
@@ -164,6 +173,7 @@ void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
         rotation_.reconfigure(load_config(rotation_.config().file));
+        listen();
         log(LOG_NOTICE, "configuration read anew");
     } catch (const std::exception& error) {
         log(LOG_ERR, std::string("the old configuration stays: ") + error.what());

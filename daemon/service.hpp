@@ -1,10 +1,14 @@
 // stekd as a service: the event loop around Rotation.
 #pragma once
 
+#include "daemon/control.hpp"
 #include "daemon/rotation.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 
 #include <systemd/sd-event.h>
 
@@ -21,9 +25,19 @@ class Service {
     /// code.
     int run();
 
+    /// As of now.
+    [[nodiscard]] Health health() const;
+
   private:
     void watch_wall_clock();
-    void turn();  ///< does what is due and sets the timers
+    void turn() {
+        attempt([this] { return rotation_.run(); });
+    }
+    /// Does it, sets the timers and keeps account. Returns what went wrong; empty: nothing.
+    std::string attempt(const std::function<Rotation::Next()>& work);
+    void listen();  ///< at the control socket, as configured
+    nlohmann::json answer(const Request& request);
+    nlohmann::json answer_order(const Order& order);
     void rest_until(const Rotation::Next& next);
     void retry_later(const std::string& why);
     void give_up(int code, const std::string& why);
@@ -41,7 +55,8 @@ class Service {
     sd_event_source* destruction_ = nullptr;
     sd_event_source* retry_ = nullptr;
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
-    bool ready_ = false;
+    std::unique_ptr<Control> control_;
+    Health health_;  ///< what Rotation does not know of it
     std::chrono::seconds back_off_{0};
     std::string last_trouble_;
 };

@@ -1,6 +1,7 @@
 // stekctl: sets up an instance of stekd and shows what it does.
 #include "daemon/commands.hpp"
 #include "daemon/config.hpp"
+#include "daemon/control_client.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/init.hpp"
 #include "pkcs11/error.hpp"
@@ -19,7 +20,7 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", STEKD_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_init, add_status})
+    for (const auto add : {add_init, add_status, add_rotate, add_revoke})
         add(app, chosen);
     try {
         app.parse(argc, argv);
@@ -42,6 +43,9 @@ int main(int argc, char** argv) {
     } catch (const ConfigError& error) {
         std::cerr << "stekctl: " << error.what() << '\n';
         code = exit_config;
+    } catch (const ControlError& error) {
+        std::cerr << "stekctl: " << error.what() << '\n';
+        code = exit_temporary;
     } catch (const stek::pkcs11::UriError& error) {
         std::cerr << "stekctl: " << error.what() << '\n';
         code = exit_config;
