@@ -39,7 +39,7 @@ void redraw(const std::string& text) {
 
 int show(const Options& options, void (*print)(const std::string&)) {
     const auto config = load_config(options.file);
-    const auto status = gather_status(config, {});
+    const auto status = gather_status(config, hear_stekd(config));
     print(text_of(status, options));
     return status.problems.empty() ? exit_ok : exit_findings;
 }

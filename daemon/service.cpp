@@ -67,11 +67,14 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     must(sd_event_set_watchdog(loop_, 1), "watchdog");
     watch_wall_clock();
     health_.started_at = read_clocks().wall;
+    metrics_ = std::make_unique<MetricsWriter>(
+        loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
     listen();
 }
 
 Service::~Service() {
     control_.reset();
+    metrics_.reset();
     sd_event_source_unref(destruction_);
     sd_event_source_unref(retry_);
     sd_event_unref(loop_);
@@ -106,6 +109,7 @@ std::string Service::attempt(const std::function<Rotation::Next()>& work) {
         back_off_ = 0s;
         rest_until(next);
         fold_counters();
+        metrics_->write();
         return {};
     } catch (...) {
         const auto failure = current_failure();
@@ -115,6 +119,7 @@ std::string Service::attempt(const std::function<Rotation::Next()>& work) {
             retry_later(failure.what);
         else
             give_up(failure.exit_code, failure.what);
+        metrics_->write();
         return failure.what;
     }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/control.hpp"
+#include "daemon/metrics_file.hpp"
 #include "daemon/rotation.hpp"
 
 #include <chrono>
@@ -56,6 +57,7 @@ class Service {
     sd_event_source* retry_ = nullptr;
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
     std::unique_ptr<Control> control_;
+    std::unique_ptr<MetricsWriter> metrics_;
     Health health_;  ///< what Rotation does not know of it
     std::chrono::seconds back_off_{0};
     std::string last_trouble_;

@@ -66,6 +66,9 @@ struct Heard {
     std::string problem;  ///< empty: none, or there was nobody to ask
 };
 
+/// Asks a running stekd, for 5 s at most.
+Heard hear_stekd(const Config& config);
+
 /// Never throws for what is missing or broken: that is told in `problems`.
 Status gather_status(const Config& config, const Heard& heard);
 /// The same from a ring that is at hand.

@@ -21,17 +21,6 @@ ordered_json to_json(const RecordStatus& record) {
             {"pair", hex(record.pair)}};
 }
 
-ordered_json to_json(const Health& health) {
-    ordered_json chain;
-    if (health.chain)
-        chain = {{"index", health.chain->index}, {"epoch", health.chain->epoch}};
-    return {{"started_at", health.started_at}, {"ready", health.ready},
-            {"trouble", health.trouble},       {"rotations", health.rotations},
-            {"failures", health.failures},     {"last_rotation", health.last_rotation},
-            {"next_edge", health.next_edge},   {"chain", chain},
-            {"chain_lag", health.chain_lag},   {"tokens_open", health.tokens_open}};
-}
-
 ordered_json to_json(const CounterTotals& totals) {
     auto declined = ordered_json::object();
     for (std::size_t why = 0; why < totals.declined.size(); ++why)
@@ -72,7 +61,7 @@ std::string status_json(const Status& status) {
     if (status.daemon)
         out["daemon"] = *status.daemon;
     if (status.health)
-        out["health"] = to_json(*status.health);
+        out["health"] = health_to_json(*status.health);
     if (status.ring) {
         out["generation"] = status.ring->generation;
         out["written_at"] = status.ring->written_at;
