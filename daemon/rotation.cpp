@@ -1,11 +1,13 @@
 #include "daemon/rotation.hpp"
 
 #include "daemon/log.hpp"
+#include "daemon/places.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
 
 #include <algorithm>
 #include <ctime>
+#include <unistd.h>
 
 namespace stek::daemon {
 namespace {
@@ -66,6 +68,10 @@ void Rotation::load_state() {
     }
 }
 
+bool Rotation::ring_is_there() const {
+    return ::access(config_.keyring.c_str(), F_OK) == 0;
+}
+
 // A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
 // only the older ones are lost.
 std::unique_ptr<Tokens> Rotation::open_tokens() const {
@@ -78,8 +84,13 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
             !softhsm_token_directory(config_.module_config, state_.token_serial).empty();
         if (config_.remake_pins.empty() || its_files_are_there)
             throw;
-        log(LOG_WARNING, std::string("the ticket token is lost and made anew, older tickets open no more: ") +
-                             lost.what());
+        // A stop wipes it together with the ring.
+        if (!ring_is_there())
+            log(LOG_NOTICE, "there is no ticket token yet: it is made");
+        else
+            log(LOG_WARNING,
+                std::string("the ticket token is lost and made anew, older tickets open no more: ") +
+                    lost.what());
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
@@ -91,6 +102,7 @@ void Rotation::open() {
         tokens_->check_present();
         return;
     }
+    make_places(config_, readers_);
     auto tokens = open_tokens();
     tokens->back_up(config_.state);
     probed_ = false;
@@ -99,7 +111,7 @@ void Rotation::open() {
             "one token is both vault and ticket token: whoever may log in to it as a server can derive with "
             "the chain key");
     if (state_.token_serial != tokens->ticket_serial()) {
-        if (!state_.token_serial.empty())
+        if (!state_.token_serial.empty() && ring_is_there())
             log(LOG_WARNING, "the ticket token is another one: keys for the old one are dropped",
                 {{"STEK_SERIAL", tokens->ticket_serial()}});
         state_.token_serial = tokens->ticket_serial();

@@ -54,6 +54,7 @@ class Rotation {
 
   private:
     void open();
+    [[nodiscard]] bool ring_is_there() const;
     [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
     void probe();
     Next work(std::optional<Order> order);

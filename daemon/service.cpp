@@ -1,6 +1,7 @@
 #include "daemon/service.hpp"
 
 #include "daemon/exit_codes.hpp"
+#include "daemon/headline.hpp"
 #include "daemon/log.hpp"
 #include "pkcs11/error.hpp"
 #include "provider/counters.hpp"
@@ -8,8 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <filesystem>
 #include <system_error>
 
+#include <sys/inotify.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -77,6 +80,8 @@ Service::~Service() {
     metrics_.reset();
     sd_event_source_unref(destruction_);
     sd_event_source_unref(retry_);
+    sd_event_source_unref(ring_watch_);
+    sd_event_source_unref(minute_);
     sd_event_unref(loop_);
 }
 
@@ -134,18 +139,44 @@ void Service::rest_until(const Rotation::Next& next) {
     if (retry_ != nullptr)
         sd_event_source_set_enabled(retry_, SD_EVENT_OFF);
 
-    const auto records = rotation_.ring().records.size();
-    std::string status =
-        "STATUS=" + std::to_string(records) + " keys in the ring, next at " + std::to_string(next.edge);
-    if (!rotation_.state().weaknesses.empty())
-        status += "; the ticket token is weak";
+    watch_ring();
+    tell_status();
     if (!health_.ready) {
-        status += "\nREADY=1";
         log(LOG_NOTICE, "ready: the key ring is in place",
             {{"STEK_LOCATION", rotation_.config().location}, {"STEK_KEYRING", rotation_.config().keyring}});
+        sd_notify(0, "READY=1");
     }
     health_.ready = true;
-    sd_notify(0, status.c_str());
+}
+
+void Service::tell_status() {
+    auto status = headline(rotation_.ring(), read_clocks().wall, rotation_.config().stale_epochs);
+    if (!rotation_.state().weaknesses.empty())
+        status += "; the ticket token is weak";
+    if (sd_notify(0, ("STATUS=" + status).c_str()) <= 0)
+        return;  // nobody listens: no wake-ups either
+    std::uint64_t now = 0;
+    must(sd_event_now(loop_, CLOCK_MONOTONIC, &now), "sd_event_now");
+    const auto next = now + 60 * second;
+    if (minute_ == nullptr) {
+        must(sd_event_add_time(loop_, &minute_, CLOCK_MONOTONIC, next, 20 * second, on_minute, this),
+             "timer");
+        return;
+    }
+    must(sd_event_source_set_time(minute_, next), "timer");
+    must(sd_event_source_set_enabled(minute_, SD_EVENT_ONESHOT), "timer");
+}
+
+void Service::watch_ring() {
+    const auto& ring = rotation_.config().keyring;
+    if (ring_watch_ != nullptr && ring == watched_ring_)
+        return;
+    ring_watch_ = sd_event_source_unref(ring_watch_);
+    const auto directory = std::filesystem::path(ring).parent_path();
+    must(sd_event_add_inotify(loop_, &ring_watch_, directory.c_str(), IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR,
+                              on_ring, this),
+         "watching the key ring");
+    watched_ring_ = ring;
 }
 
 void Service::retry_later(const std::string& why) {
@@ -153,6 +184,8 @@ void Service::retry_later(const std::string& why) {
     if (why != last_trouble_)
         log(LOG_ERR, why + "; trying again", {{"STEK_RETRY_S", std::to_string(back_off_.count())}});
     last_trouble_ = why;
+    if (minute_ != nullptr)
+        sd_event_source_set_enabled(minute_, SD_EVENT_OFF);
     sd_notify(0, ("STATUS=" + why + "; trying again").c_str());
     std::uint64_t now = 0;
     must(sd_event_now(loop_, CLOCK_BOOTTIME, &now), "sd_event_now");
@@ -203,6 +236,24 @@ int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) 
     if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
         log(LOG_NOTICE, "the clock was set");
     static_cast<Service*>(self)->turn();
+    return 0;
+}
+
+int Service::on_ring(sd_event_source*, const inotify_event* event, void* self) noexcept {
+    auto& service = *static_cast<Service*>(self);
+    const bool directory_is_gone = (event->mask & (IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW)) != 0;
+    if (directory_is_gone)
+        service.watched_ring_.clear();
+    const auto name = std::filesystem::path(service.rotation_.config().keyring).filename();
+    if (directory_is_gone || (event->len != 0 && name == event->name)) {
+        log(LOG_WARNING, "somebody removed the key ring");
+        service.turn();
+    }
+    return 0;
+}
+
+int Service::on_minute(sd_event_source*, std::uint64_t, void* self) noexcept {
+    static_cast<Service*>(self)->tell_status();
     return 0;
 }
 

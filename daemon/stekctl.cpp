@@ -4,6 +4,7 @@
 #include "daemon/control_client.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/init.hpp"
+#include "daemon/process_guard.hpp"
 #include "pkcs11/error.hpp"
 
 #include <iostream>
@@ -36,6 +37,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     int code = exit_software;
     try {
+        guard_process();
         return run(argc, argv);
     } catch (const WouldOverwrite& error) {
         std::cerr << "stekctl: " << error.what() << '\n';

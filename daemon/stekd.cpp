@@ -2,6 +2,7 @@
 #include "daemon/check.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/log.hpp"
+#include "daemon/process_guard.hpp"
 #include "daemon/service.hpp"
 
 #include <string>
@@ -56,6 +57,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     try {
+        guard_process();
         return run(argc, argv);
     } catch (const std::exception& error) {
         log(LOG_ERR, error.what());

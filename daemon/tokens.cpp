@@ -92,6 +92,7 @@ void Tokens::back_up(const std::string& state) const {
     for (const auto& directory : {vault_directory_, ticket_directory_})
         if (!directory.empty())
             back_up_token(directory, state);
+    drop_other_copies({vault_directory_, ticket_directory_}, state);
 }
 
 unsigned Tokens::sweep_unfinished() const {

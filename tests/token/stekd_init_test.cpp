@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(layout_and_modes) {
     BOOST_TEST(read_file(dir / "pins/vault.pin") != read_file(dir / "pins/ticket.pin"));
     BOOST_TEST(mode_of(dir / "run") == 0755U);
     BOOST_TEST(mode_of(dir / "run/stats") == 01770U);
-    BOOST_TEST(mode_of(dir / "tokens") == 02750U);
+    BOOST_TEST(mode_of(dir / "tokens") == 0750U);
     unsigned closed = 0, readable = 0;
     for (const auto& token : fs::directory_iterator(dir / "tokens"))
         ++(mode_of(token.path()) == 0700 ? closed : readable);

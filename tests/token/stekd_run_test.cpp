@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(it_is_ready_only_once_the_ring_is_in_place) {
     BOOST_TEST(ring_first);
     BOOST_TEST(notify.hears("READY=1"));
     BOOST_TEST(fs::exists(instance.ring_file()));
-    BOOST_TEST(notify.hears("STATUS=2 keys in the ring"));
+    BOOST_TEST(notify.hears("STATUS=sealing with e="));
     BOOST_TEST(notify.hears("WATCHDOG=1"));
 }
 
