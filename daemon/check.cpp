@@ -1,6 +1,7 @@
 #include "daemon/check.hpp"
 
 #include "daemon/access.hpp"
+#include "daemon/check_server.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <optional>
 
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -88,6 +90,25 @@ void check_from_inside(Report& report, const Config& config) {
     });
 }
 
+// Held to the end: a stekd that starts meanwhile would find objects of the probe, and two writers.
+void check_tokens(Report& report, const Config& config) {
+    if (!std::filesystem::exists(config.state)) {
+        report.note("paths.state", "there is no " + config.state + " yet to lock: no login, no probe");
+        return check_from_outside(report, config);
+    }
+    std::optional<StateDirectory> held;
+    try {
+        held.emplace(config.state);
+    } catch (const StateLocked& locked) {
+        report.note("stekd", std::string(locked.what()) + ": no login, no probe while it does");
+        return check_from_outside(report, config);
+    } catch (const std::exception& error) {
+        report.look("paths.state", [&]() -> std::string { wrong(error.what()); });
+        return;
+    }
+    check_from_inside(report, config);
+}
+
 void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
     report.look("paths." + key, [&] {
         struct stat status {};
@@ -102,6 +123,10 @@ void check_directory(Report& report, const std::string& key, const std::filesyst
 void check_keyring(Report& report, const Config& config) {
     const auto directory = std::filesystem::path(config.keyring).parent_path();
     check_directory(report, "keyring", directory);
+    std::error_code error;
+    const auto there = std::filesystem::status(config.keyring, error);
+    if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
+        report.look("paths.keyring", [&]() -> std::string { wrong(config.keyring + " is no file"); });
     struct statfs where {};
     constexpr long tmpfs = 0x01021994;  // statfs(2)
     if (::statfs(directory.c_str(), &where) == 0 && where.f_type != tmpfs)
@@ -135,13 +160,9 @@ int run_checks(const Config& config) {
                         : std::filesystem::path(config.state).parent_path());
     if (!config.stats.empty())
         check_directory(report, "stats", config.stats);
-    if (const auto holder = StateDirectory::holder(config.state); holder != 0) {
-        report.note("stekd", "process " + std::to_string(holder) +
-                                 " runs with this state: no login, no probe while it does");
-        check_from_outside(report, config);
-    } else {
-        check_from_inside(report, config);
-    }
+    if (!config.server_config.empty())
+        report.look("paths.server_config", [&] { return check_server_config(config); });
+    check_tokens(report, config);
     return report.exit_code();
 }
 

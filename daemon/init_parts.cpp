@@ -49,7 +49,9 @@ std::string stekd_toml(const InitOptions& options) {
            quoted(layout.remake_pins) +
            "\n\n[paths]\nmodule_config = " + quoted(layout.in_configuration("softhsm2.conf")) +
            "\nprovider = " + quoted(options.provider) + "\nkeyring = " + quoted(layout.keyring) +
-           "\nstats = " + quoted(layout.stats) + "\nstate = " + quoted(layout.state) + "\n" +
+           "\nstats = " + quoted(layout.stats) +
+           "\nserver_config = " + quoted(layout.in_configuration("openssl.cnf")) +
+           "\nstate = " + quoted(layout.state) + "\n" +
            (layout.control.empty() ? "" : "control = " + quoted(layout.control) + "\n");
 }
 
@@ -68,6 +70,9 @@ void check_options(const InitOptions& options) {
     check_path("--provider", options.provider);
     if (!is_location(options.location))
         throw ConfigError("--location: must be 1 to 64 of letters, digits, '.', '_' and '-'");
+    check_numbers(options.policy, options.stale_epochs, {"--period", "--session-timeout", "--stale-epochs"});
+    if (!fs::is_regular_file(options.provider))
+        throw ConfigError("--provider: there is no file " + options.provider);
 }
 
 void refuse_existing(const std::string& path) {
