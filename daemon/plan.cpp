@@ -24,12 +24,16 @@ class Planner {
     }
 
     Plan run() {
-        if (world_.order)
+        if (world_.order && now_.wall >= 0)
             std::visit([this](const auto& order) { obey(order); }, *world_.order);
         retire_dead();
+        destroy_expired_pairs();
+        if (now_.wall < 0)  // no key for such a time can be published (ring_codec.cpp)
+            return std::move(plan_);
         carry_out_condemnations();
         end_sealing();
         ensure_chain();
+        bring_chain_within_reach();
         provide(current_);
         if (revoke_old_) {
             for (const auto& id : token_pairs_)
@@ -162,6 +166,26 @@ class Planner {
         add(MakeChain{*chain_});
     }
 
+    // What is asked for lies further ahead than may be derived: the vault could not be written for long, or
+    // the state counts more than the chain has seen. Then the chain moves before there is a key.
+    void bring_chain_within_reach() {
+        const bool may =
+            world_.hourly.made_here || std::any_of(world_.hourly.at_hand.begin(), world_.hourly.at_hand.end(),
+                                                   [&](const KeyId& id) { return id.epoch == current_; });
+        const auto steps = chain_->epoch == current_ ? 0 : steps_to(current_);
+        if (!may || steps <= Chain::max_steps_ahead)
+            return;
+        if (steps <= Chain::max_advance) {
+            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind and catches up"});
+            add(Advance{steps, current_});
+            chain_ = ChainPosition{chain_->index + steps, current_};
+        } else if (world_.hourly.made_here) {
+            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind; a new one is made"});
+            chain_ = ChainPosition{chain_->index + steps, current_};
+            add(MakeChain{*chain_});
+        }
+    }
+
     // A record counts by its window, not by its number alone: numbers mean other times after a change of
     // period.
     [[nodiscard]] bool provided(std::uint64_t epoch, std::uint32_t at_least) const {
@@ -291,23 +315,40 @@ class Planner {
         return newest != pairs.rend() && newest->id == pair.id;
     }
 
+    static bool names(const std::vector<RecordView>& records, const PairId& id) {
+        return std::any_of(records.begin(), records.end(),
+                           [&](const RecordView& record) { return record.pair == id; });
+    }
+
+    // First of all, whatever fails after it: a disk that is full must not keep expired keys.
+    void destroy_expired_pairs() {
+        destroy_pairs([&](const PairId& id) {
+            return names(world_.ring, id) &&
+                   std::all_of(world_.ring.begin(), world_.ring.end(), [&](const RecordView& record) {
+                       return record.pair != id || record.destroy_at <= now_.boot;
+                   });
+        });
+    }
+
     void destroy_pairs() {
-        for (const auto& id : token_pairs_) {
-            const bool named = std::any_of(records_.begin(), records_.end(),
-                                           [&](const RecordView& record) { return record.pair == id; });
-            if (named)
-                continue;
+        destroy_pairs([](const PairId&) { return true; });
+    }
+
+    template <class Condition>
+    void destroy_pairs(const Condition& condition) {
+        std::erase_if(token_pairs_, [&](const PairId& id) {
+            if (names(records_, id) || !condition(id))
+                return false;
             const auto known = std::find_if(world_.memory.pairs.begin(), world_.memory.pairs.end(),
                                             [&](const KnownPair& pair) { return pair.id == id; });
             const bool known_here = known != world_.memory.pairs.end();
             if (known_here && newest_of_its_slot(*known) && fresh(*known) &&
                 known->slot >= policy_.pair_slot(current_) &&
                 known->slot <= policy_.pair_slot(last_paired_epoch()))
-                continue;
-            const bool was_named = std::any_of(world_.ring.begin(), world_.ring.end(),
-                                               [&](const RecordView& record) { return record.pair == id; });
-            add(DestroyPair{id, !known_here && !was_named});
-        }
+                return false;
+            add(DestroyPair{id, !known_here && !names(world_.ring, id)});
+            return true;
+        });
     }
 
     const Now& now_;

@@ -22,7 +22,9 @@
 // Killed anywhere, it goes on. Actions are in an order such that after each of them the world is one that
 // plan() can start from: a pair before what is wrapped to it; the ring before the chain key behind it is
 // destroyed and before the pairs that it no longer names are; a pair that neither the ring nor the state
-// knows is a stray. Each action done twice is done once.
+// knows is a stray. Each action done twice is done once. Two exceptions: pairs whose records have all expired
+// go first of all, so that no file that cannot be written keeps them; and a chain key that is too far behind
+// to derive from moves before the ring does.
 //
 // Orders. A person may ask for another key now, or for keys to go. The first plan of a run gets the order;
 // what must not be lost to a kill is remembered before anything is done by it, so the plans after it need it

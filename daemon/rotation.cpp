@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <ctime>
+#include <filesystem>
+#include <system_error>
 #include <unistd.h>
 
 namespace stek::daemon {
@@ -44,18 +46,38 @@ Rotation::Rotation(Config config)
     load_state();
 }
 
-void Rotation::reconfigure(Config config) {
+Rotation::Next Rotation::reconfigure(Config config) {
     Readers readers(config.readers);
     if (config.state != config_.state)
         throw ConfigError("paths.state cannot change while stekd runs; restart it");
     tokens_.reset();
-    readers_ = std::move(readers);
-    config_ = std::move(config);
+    std::swap(readers_, readers);
+    std::swap(config_, config);
+    const auto before = state_;
+    try {
+        return run();
+    } catch (...) {
+        tokens_.reset();
+        std::swap(readers_, readers);
+        std::swap(config_, config);
+        if (state_.token_serial != before.token_serial) {
+            // What was reserved meanwhile stays reserved; of the token before, all is known again.
+            state_.token_serial = before.token_serial;
+            state_.enforcing_serial = before.enforcing_serial;
+            state_.weaknesses = before.weaknesses;
+            state_.public_keys = before.public_keys;
+            state_.memory.pairs = before.memory.pairs;
+            state_.memory.condemned = before.memory.condemned;
+        }
+        throw;
+    }
 }
 
 void Rotation::load_state() {
     try {
         state_ = directory_.load();
+    } catch (const std::system_error&) {
+        throw;  // a file that cannot be read now may be a good one
     } catch (const std::runtime_error& error) {
         log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
         directory_.set_aside();
@@ -78,12 +100,16 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
     for (const auto& mended : mend_tokens(config_.module_config, config_.state))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
     try {
-        return std::make_unique<Tokens>(config_);
+        return std::make_unique<Tokens>(config_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
         const bool its_files_are_there =
             !softhsm_token_directory(config_.module_config, state_.token_serial).empty();
         if (config_.remake_pins.empty() || its_files_are_there)
             throw;
+        // Without the state nobody knows whether a token was lost or the URI is wrong.
+        if (state_.token_serial.empty() && std::filesystem::exists(config_.remake_pins + "/ticket.pin"))
+            throw pkcs11::TokenError(std::string(lost.what()) + "; none is made: " + config_.remake_pins +
+                                     "/ticket.pin may be the PIN of one that is there");
         // A stop wipes it together with the ring.
         if (!ring_is_there())
             log(LOG_NOTICE, "there is no ticket token yet: it is made");
@@ -94,21 +120,40 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
-    return std::make_unique<Tokens>(config_);
+    return std::make_unique<Tokens>(config_, state_.token_serial);
+}
+
+void Rotation::back_up_tokens(const Tokens& tokens) const {
+    try {
+        tokens.back_up(config_.state);
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, std::string("no copy of the tokens' token.object: ") + error.what());
+    }
+}
+
+// A token that is gone is looked for anew at once.
+void Rotation::check_present() {
+    try {
+        if (tokens_)
+            tokens_->check_present();
+    } catch (const pkcs11::TokenError& error) {
+        log(LOG_WARNING, error.what());
+        tokens_.reset();
+    }
 }
 
 void Rotation::open() {
-    if (tokens_) {
-        tokens_->check_present();
+    check_present();
+    if (tokens_)
         return;
-    }
     make_places(config_, readers_);
     auto tokens = open_tokens();
-    tokens->back_up(config_.state);
+    back_up_tokens(*tokens);
     probed_ = false;
     if (tokens->one_token_for_both())
         log(LOG_WARNING,
-            "one token is both vault and ticket token: whoever may log in to it as a server can derive with "
+            "one token is both vault and ticket token: whoever may log in to it as a server can derive "
+            "with "
             "the chain key");
     if (state_.token_serial != tokens->ticket_serial()) {
         if (!state_.token_serial.empty() && ring_is_there())
@@ -139,7 +184,8 @@ void Rotation::probe() {
     save_state();
     if (!passed && !config_.allow_weak_token)
         throw WeakToken(
-            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
+            "the ticket token lets servers take more than they may (allow_weak_token = true accepts "
+            "that)");
     probed_ = true;
 }
 
@@ -202,9 +248,13 @@ Rotation::Next Rotation::carry_out(std::optional<Order> order) {
     for (int pass = 0;; ++pass) {
         auto seen = world();
         seen.order = std::exchange(order, {});
-        const auto todo = plan(read_clocks(), config_.policy, seen);
-        if (todo.actions.empty() || pass == most_passes)
+        const auto now = read_clocks();
+        const auto todo = plan(now, config_.policy, seen);
+        if (todo.actions.empty() || pass == most_passes) {
+            if (now.wall < 0)
+                throw std::runtime_error("the clock is before 1970: no keys until it is set");
             return {todo.next_edge, todo.next_destruction};
+        }
         for (const auto& action : todo.actions)
             std::visit([this](const auto& wanted) { act(wanted); }, action);
     }
@@ -219,6 +269,9 @@ Rotation::Next Rotation::work(std::optional<Order> order) {
         carry_out(std::move(order));
         probe();
         return carry_out({});
+    } catch (const std::system_error&) {
+        throw;  // a file's trouble, not the tokens': a login rewrites token.object, which a full disk
+                // cuts off
     } catch (...) {
         tokens_.reset();
         throw;
@@ -233,6 +286,12 @@ Rotation::Obeyed Rotation::obey(const Order& order) {
     revoked_.clear();
     const auto next = work(order);
     return {next, revoked_};
+}
+
+std::vector<std::string> Rotation::must_stay() const {
+    auto files = tokens_ ? tokens_->files() : std::vector<std::string>();
+    files.push_back(config_.keyring);
+    return files;
 }
 
 void Rotation::report(Health& health) const {

@@ -43,17 +43,21 @@ class Rotation {
     /// Whether keys are still to be revoked.
     [[nodiscard]] bool revoking() const noexcept { return !state_.memory.condemned.empty(); }
 
-    /// New settings for the same state directory, from the next run on.
-    void reconfigure(Config config);
+    /// As run(), with new settings for the same state directory. If it throws, those before are back.
+    Next reconfigure(Config config);
 
     [[nodiscard]] const Config& config() const noexcept { return config_; }
     [[nodiscard]] const KeyRing& ring() const noexcept { return ring_; }
     [[nodiscard]] const State& state() const noexcept { return state_; }
+    /// The files without which servers have no keys: the ring, and those of the tokens while they are open.
+    [[nodiscard]] std::vector<std::string> must_stay() const;
     /// What this object knows of it; the rest is left alone.
     void report(Health& health) const;
 
   private:
     void open();
+    void back_up_tokens(const Tokens& tokens) const;
+    void check_present();
     [[nodiscard]] bool ring_is_there() const;
     [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
     void probe();

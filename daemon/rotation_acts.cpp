@@ -3,6 +3,7 @@
 #include "daemon/rotation.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 namespace stek::daemon {
 namespace {
@@ -18,8 +19,10 @@ bool before(const std::unique_ptr<RingRecord>& a, const std::unique_ptr<RingReco
 }  // namespace
 
 void Rotation::act(const MakeChain& action) {
+    Chain chain(tokens_->vault());
+    chain.make(action.at);
+    chain.destroy_older();
     log(LOG_NOTICE, "chain key made", {{"STEK_EPOCH", std::to_string(action.at.epoch)}});
-    Chain(tokens_->vault()).make(action.at);
 }
 
 void Rotation::act(const MakePair& action) {
@@ -106,8 +109,14 @@ void Rotation::act(const Advance& action) {
 void Rotation::forget_pair(const PairId& id) {
     std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return pair.id == id; });
     const bool was_condemned = std::erase(state_.memory.condemned, id) != 0;
-    if (state_.public_keys.erase(id) != 0 || was_condemned)
+    if (state_.public_keys.erase(id) == 0 && !was_condemned)
+        return;
+    try {
         save_state();
+    } catch (const std::system_error& error) {
+        // The plan passes over what is in no token; the next pair must go even so.
+        log(LOG_WARNING, std::string("a destroyed key pair is still remembered: ") + error.what());
+    }
 }
 
 void Rotation::act(const DestroyPair& action) {

@@ -3,7 +3,6 @@
 #include "daemon/exit_codes.hpp"
 #include "daemon/headline.hpp"
 #include "daemon/log.hpp"
-#include "pkcs11/error.hpp"
 #include "provider/counters.hpp"
 
 #include <algorithm>
@@ -39,30 +38,9 @@ void block_signals() {
 
 }  // namespace
 
-Failure current_failure() noexcept {
-    try {
-        throw;
-    } catch (const ConfigError& error) {
-        return {exit_config, false, error.what()};
-    } catch (const WeakToken& error) {
-        return {exit_config, false, error.what()};
-    } catch (const PinRefused& error) {
-        return {exit_refused, false, error.what()};
-    } catch (const StateLocked& error) {
-        return {exit_temporary, false, error.what()};
-    } catch (const std::bad_alloc&) {
-        return {exit_software, true, "out of memory"};
-    } catch (const std::overflow_error& error) {
-        return {exit_software, false, error.what()};
-    } catch (const std::logic_error& error) {
-        return {exit_software, false, error.what()};
-    } catch (const std::exception& error) {
-        return {exit_temporary, true, error.what()};
-    }
-}
-
 Service::Service(Config config) : rotation_(std::move(config)) {
     block_signals();
+    hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
     must(sd_event_add_signal(loop_, nullptr, SIGTERM, on_stop, this), "SIGTERM");
     must(sd_event_add_signal(loop_, nullptr, SIGINT, on_stop, this), "SIGINT");
@@ -72,10 +50,12 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     health_.started_at = read_clocks().wall;
     metrics_ = std::make_unique<MetricsWriter>(
         loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
+    loss_watch_ = std::make_unique<LossWatch>(loop_, [this] { turn(); });
     listen();
 }
 
 Service::~Service() {
+    loss_watch_.reset();
     control_.reset();
     metrics_.reset();
     sd_event_source_unref(destruction_);
@@ -97,6 +77,7 @@ int Service::run() {
     int code = exit_ok;
     if (sd_event_get_state(loop_) != SD_EVENT_FINISHED)
         code = sd_event_loop(loop_);
+    hang_watch_->last_work();
     sd_notify(0, "STOPPING=1");
     if (code < 0)
         must(code, "sd_event_loop");
@@ -105,7 +86,7 @@ int Service::run() {
 
 std::string Service::attempt(const std::function<Rotation::Next()>& work) {
     try {
-        const auto next = work();
+        const auto next = watched(work);
         if (!last_trouble_.empty())
             log(LOG_NOTICE, "all is well again");
         last_trouble_.clear();
@@ -113,6 +94,7 @@ std::string Service::attempt(const std::function<Rotation::Next()>& work) {
         health_.next_edge = next.edge;
         back_off_ = 0s;
         rest_until(next);
+        watch_for_losses();
         fold_counters();
         metrics_->write();
         return {};
@@ -126,6 +108,19 @@ std::string Service::attempt(const std::function<Rotation::Next()>& work) {
             give_up(failure.exit_code, failure.what);
         metrics_->write();
         return failure.what;
+    }
+}
+
+Rotation::Next Service::watched(const std::function<Rotation::Next()>& work) {
+    const HangWatch::Work token_calls(*hang_watch_);
+    return work();
+}
+
+void Service::watch_for_losses() {
+    try {
+        loss_watch_->watch(rotation_.must_stay());
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, std::string("losses are noticed at the next epoch only: ") + error.what());
     }
 }
 
@@ -210,11 +205,12 @@ void Service::arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec)
 void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
-        rotation_.reconfigure(load_config(rotation_.config().file));
+        auto config = load_config(rotation_.config().file);
+        watched([&] { return rotation_.reconfigure(std::move(config)); });
         listen();
         log(LOG_NOTICE, "configuration read anew");
-    } catch (const std::exception& error) {
-        log(LOG_ERR, std::string("the old configuration stays: ") + error.what());
+    } catch (...) {
+        log(LOG_ERR, "the old configuration stays: " + current_failure().what);
     }
     sd_notify(0, "READY=1");
     turn();

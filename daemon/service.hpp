@@ -2,6 +2,8 @@
 #pragma once
 
 #include "daemon/control.hpp"
+#include "daemon/hang_watch.hpp"
+#include "daemon/loss_watch.hpp"
 #include "daemon/metrics_file.hpp"
 #include "daemon/rotation.hpp"
 
@@ -38,6 +40,8 @@ class Service {
     }
     /// Does it, sets the timers and keeps account. Returns what went wrong; empty: nothing.
     std::string attempt(const std::function<Rotation::Next()>& work);
+    Rotation::Next watched(const std::function<Rotation::Next()>& work);
+    void watch_for_losses();
     void listen();  ///< at the control socket, as configured
     nlohmann::json answer(const Request& request);
     nlohmann::json answer_order(const Order& order);
@@ -55,6 +59,7 @@ class Service {
     static int on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
     static int on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
 
+    std::unique_ptr<HangWatch> hang_watch_;  ///< goes last: closing the tokens may hang as well
     Rotation rotation_;
     sd_event* loop_ = nullptr;
     sd_event_source* destruction_ = nullptr;
@@ -63,6 +68,7 @@ class Service {
     sd_event_source* minute_ = nullptr;  ///< STATUS= counts down
     std::string watched_ring_;
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
+    std::unique_ptr<LossWatch> loss_watch_;
     std::unique_ptr<Control> control_;
     std::unique_ptr<MetricsWriter> metrics_;
     Health health_;  ///< what Rotation does not know of it

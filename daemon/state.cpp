@@ -133,11 +133,6 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
     lock_ = Fd(::open(lock_in(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!lock_)
         throw_errno("cannot open", lock_in(path));
-    // Where root made it, for --check or --once, the service's user must be able to open it.
-    if (struct stat directory{}, file{};
-        ::geteuid() == 0 && ::stat(path.c_str(), &directory) == 0 && ::fstat(lock_.get(), &file) == 0 &&
-        directory.st_uid != file.st_uid && ::fchown(lock_.get(), directory.st_uid, directory.st_gid) != 0)
-        throw_errno("cannot give away", lock_in(path));
     auto lock = whole_file();
     if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
@@ -146,15 +141,20 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
                           path);
     }
     const auto pid = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(lock_.get(), 0) != 0 ||
-        ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+    // Written over what is there, which needs no room on a full disk.
+    if (::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()) ||
+        ::ftruncate(lock_.get(), static_cast<off_t>(pid.size())) != 0)
         throw_errno("cannot write", lock_in(path));
 }
 
 State StateDirectory::peek(const std::string& path) {
+    errno = 0;
     std::ifstream in(file_in(path));
-    if (!in)
+    if (!in) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            throw_errno("cannot open", file_in(path));
         return {};
+    }
     try {
         return from_json(json::parse(in));
     } catch (const std::exception& error) {
