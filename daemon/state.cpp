@@ -133,6 +133,11 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
     lock_ = Fd(::open(lock_in(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!lock_)
         throw_errno("cannot open", lock_in(path));
+    // Where root made it, for --check or --once, the service's user must be able to open it.
+    if (struct stat directory{}, file{};
+        ::geteuid() == 0 && ::stat(path.c_str(), &directory) == 0 && ::fstat(lock_.get(), &file) == 0 &&
+        directory.st_uid != file.st_uid && ::fchown(lock_.get(), directory.st_uid, directory.st_gid) != 0)
+        throw_errno("cannot give away", lock_in(path));
     auto lock = whole_file();
     if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
