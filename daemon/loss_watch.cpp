@@ -66,8 +66,8 @@ int LossWatch::on_event(sd_event_source*, const inotify_event* event, void* data
     const bool its_file = (event->mask & of_the_file) != 0 && event->len != 0 &&
                           std::filesystem::path(place.file).filename() == event->name;
     if (its_file || (event->mask & of_the_directory) != 0) {
-        const auto lost = place.owner->lost_;  // the place may be gone when it returns
-        lost();
+        const auto file = place.file;  // the place may be gone when it returns
+        place.owner->lost_(file);
     }
     return 0;
 }

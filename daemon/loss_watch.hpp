@@ -15,7 +15,8 @@ namespace stek::daemon {
 class LossWatch {
   public:
     /// `lost` is called from the loop, which must outlive this object; it may call watch().
-    LossWatch(sd_event* loop, std::function<void()> lost) : loop_(loop), lost_(std::move(lost)) {}
+    LossWatch(sd_event* loop, std::function<void(const std::string& file)> lost)
+        : loop_(loop), lost_(std::move(lost)) {}
     LossWatch(const LossWatch&) = delete;
     LossWatch& operator=(const LossWatch&) = delete;
     ~LossWatch() { drop(); }
@@ -38,7 +39,7 @@ class LossWatch {
     static int on_event(sd_event_source*, const struct inotify_event* event, void* place) noexcept;
 
     sd_event* loop_;
-    std::function<void()> lost_;
+    std::function<void(const std::string& file)> lost_;
     std::vector<std::string> files_;
     std::vector<std::unique_ptr<Place>> places_;
 };

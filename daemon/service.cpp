@@ -8,10 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
-#include <filesystem>
 #include <system_error>
 
-#include <sys/inotify.h>
 #include <sys/timerfd.h>
 #include <systemd/sd-daemon.h>
 
@@ -50,7 +48,10 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     health_.started_at = read_clocks().wall;
     metrics_ = std::make_unique<MetricsWriter>(
         loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
-    loss_watch_ = std::make_unique<LossWatch>(loop_, [this] { turn(); });
+    loss_watch_ = std::make_unique<LossWatch>(loop_, [this](const std::string& file) {
+        log(LOG_WARNING, "somebody removed " + (file == rotation_.config().keyring ? "the key ring" : file));
+        turn();
+    });
     listen();
 }
 
@@ -60,7 +61,6 @@ Service::~Service() {
     metrics_.reset();
     sd_event_source_unref(destruction_);
     sd_event_source_unref(retry_);
-    sd_event_source_unref(ring_watch_);
     sd_event_source_unref(minute_);
     sd_event_unref(loop_);
 }
@@ -134,7 +134,6 @@ void Service::rest_until(const Rotation::Next& next) {
     if (retry_ != nullptr)
         sd_event_source_set_enabled(retry_, SD_EVENT_OFF);
 
-    watch_ring();
     tell_status();
     if (!health_.ready) {
         log(LOG_NOTICE, "ready: the key ring is in place",
@@ -160,18 +159,6 @@ void Service::tell_status() {
     }
     must(sd_event_source_set_time(minute_, next), "timer");
     must(sd_event_source_set_enabled(minute_, SD_EVENT_ONESHOT), "timer");
-}
-
-void Service::watch_ring() {
-    const auto& ring = rotation_.config().keyring;
-    if (ring_watch_ != nullptr && ring == watched_ring_)
-        return;
-    ring_watch_ = sd_event_source_unref(ring_watch_);
-    const auto directory = std::filesystem::path(ring).parent_path();
-    must(sd_event_add_inotify(loop_, &ring_watch_, directory.c_str(), IN_DELETE | IN_MOVED_FROM | IN_ONLYDIR,
-                              on_ring, this),
-         "watching the key ring");
-    watched_ring_ = ring;
 }
 
 void Service::retry_later(const std::string& why) {
@@ -232,19 +219,6 @@ int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) 
     if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
         log(LOG_NOTICE, "the clock was set");
     static_cast<Service*>(self)->turn();
-    return 0;
-}
-
-int Service::on_ring(sd_event_source*, const inotify_event* event, void* self) noexcept {
-    auto& service = *static_cast<Service*>(self);
-    const bool directory_is_gone = (event->mask & (IN_IGNORED | IN_UNMOUNT | IN_Q_OVERFLOW)) != 0;
-    if (directory_is_gone)
-        service.watched_ring_.clear();
-    const auto name = std::filesystem::path(service.rotation_.config().keyring).filename();
-    if (directory_is_gone || (event->len != 0 && name == event->name)) {
-        log(LOG_WARNING, "somebody removed the key ring");
-        service.turn();
-    }
     return 0;
 }
 

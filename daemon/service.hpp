@@ -33,7 +33,6 @@ class Service {
 
   private:
     void watch_wall_clock();
-    void watch_ring();  ///< somebody may remove it
     void tell_status();
     void turn() {
         attempt([this] { return rotation_.run(); });
@@ -53,7 +52,6 @@ class Service {
     void fold_counters() const;
 
     static int on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept;
-    static int on_ring(sd_event_source*, const inotify_event* event, void* self) noexcept;
     static int on_minute(sd_event_source*, std::uint64_t, void* self) noexcept;
     static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;
     static int on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
@@ -64,9 +62,7 @@ class Service {
     sd_event* loop_ = nullptr;
     sd_event_source* destruction_ = nullptr;
     sd_event_source* retry_ = nullptr;
-    sd_event_source* ring_watch_ = nullptr;
     sd_event_source* minute_ = nullptr;  ///< STATUS= counts down
-    std::string watched_ring_;
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
     std::unique_ptr<LossWatch> loss_watch_;
     std::unique_ptr<Control> control_;
