@@ -93,7 +93,8 @@ class PlanWorld {
     }
 
     void act(const daemon::MakeChain& action, double) {
-        require(!chain, "a chain key is made only where there is none");
+        require(!chain || action.at.index - chain->index > Chain::max_advance,
+                "a chain key is made only where there is none, or one that is too far behind");
         chain = action.at;
         ++chains_made;
     }
@@ -108,6 +109,7 @@ class PlanWorld {
     }
 
     void act(const daemon::Derive& action, double kill_chance) {
+        require(action.steps <= Chain::max_steps_ahead, "no key is derived further ahead than it can be");
         require(chain && chain->index + action.steps == action.index, "the index is steps on from the chain");
         memory.reserve(action.key, action.index);
         maybe_die(kill_chance);
@@ -146,14 +148,17 @@ class PlanWorld {
     void act(const daemon::Publish&, double) { ring = draft_; }
 
     void act(const daemon::Advance& action, double) {
-        require(seals(now.wall), "the ring is in place before the chain key behind it is destroyed");
+        require(seals(now.wall) || action.steps > Chain::max_steps_ahead,
+                "the ring is in place before the chain key behind it is destroyed");
         require(chain && action.steps > 0, "the chain only goes on");
+        require(action.steps <= Chain::max_advance, "the chain goes no further at once than it can");
         chain = ChainPosition{chain->index + action.steps, action.epoch};
     }
 
     void act(const daemon::DestroyPair& action, double kill_chance) {
         for (const auto& record : ring)
-            require(record.pair != action.id, "no pair is destroyed that the ring names");
+            require(record.pair != action.id || record.destroy_at <= now.boot,
+                    "no pair is destroyed that the ring names, unless for records that have expired");
         token_pairs.erase(action.id);
         strays += action.stray ? 1 : 0;
         maybe_die(kill_chance);
