@@ -30,7 +30,15 @@ void Rotation::act(const MakePair& action) {
     tokens_->give_access(readers_);
     state_.memory.pairs.push_back({pair.id, action.slot, read_clocks().boot});
     state_.public_keys[pair.id] = pair.spki;
-    save_state();
+    try {
+        save_state();
+    } catch (const std::system_error&) {
+        // Or each try on a full disk would leave another pair.
+        state_.memory.pairs.pop_back();
+        state_.public_keys.erase(pair.id);
+        destroy_ticket_pair(tokens_->ticket(), pair.id);
+        throw;
+    }
     log(LOG_INFO, "key pair made", {{"STEK_PAIR", hex(pair.id)}});
 }
 
