@@ -3,6 +3,7 @@
 
 #include "pkcs11/module.hpp"
 #include "provider/counters.hpp"
+#include "provider/decline_log.hpp"
 #include "provider/kdf.hpp"
 #include "provider/ring_reader.hpp"
 #include "provider/sealer.hpp"
@@ -25,10 +26,14 @@ struct Process {
     Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
             Process* parent);
 
+    /// Counts a ticket that is not made or not opened, and says why: the one way to decline.
+    void declined(Decline why) noexcept;
+
     const pid_t pid;
     Process* const parent;  ///< of a fork; kept, because its locks and handles must not be touched
     RingReader ring;
     Counters counters;
+    DeclineLog decline_log;
     std::unique_ptr<Sealer> sealer;
     std::atomic<std::uint64_t> ring_sequence_seen{0};
 };
