@@ -57,6 +57,8 @@ class ProviderContext {
     Process* process() noexcept;
     /// The ring as of now, telling the journal once of each change. Null: no tickets.
     std::shared_ptr<const KeyRing> ring(Process& process) noexcept;
+    /// The ring as it is on disk now, if it was not looked at just now. Null: no tickets, or no newer look.
+    std::shared_ptr<const KeyRing> newer_ring(Process& process) noexcept;
     [[nodiscard]] VaultAccess& vault() noexcept { return *vault_; }
 
   private:
