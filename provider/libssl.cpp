@@ -25,7 +25,8 @@ bool fill(void* where, LibSsl& out) noexcept {
            find(where, "SSL_client_hello_get0_ext", out.client_hello_extension) &&
            find(where, "SSL_version", out.version) && find(where, "SSL_session_reused", out.session_reused) &&
            find(where, "SSL_get_session", out.session) &&
-           find(where, "SSL_SESSION_get_time", out.session_time) && find(where, "SSL_get_rfd", out.rfd) &&
+           find(where, "SSL_SESSION_get_time", out.session_time) &&
+           find(where, "SSL_get_num_tickets", out.num_tickets) && find(where, "SSL_get_rfd", out.rfd) &&
            find(where, "SSL_get_client_random", out.client_random) &&
            find(where, "SSL_set_max_early_data", out.set_max_early_data);
 }

@@ -20,6 +20,7 @@ struct LibSsl {
     decltype(&::SSL_session_reused) session_reused;
     decltype(&::SSL_get_session) session;
     decltype(&::SSL_SESSION_get_time) session_time;
+    decltype(&::SSL_get_num_tickets) num_tickets;
     decltype(&::SSL_get_rfd) rfd;
     decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;

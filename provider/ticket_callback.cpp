@@ -98,9 +98,10 @@ std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept 
                               : std::min<std::int64_t>(call.libssl.session_time(session), call.now);
 }
 
-/// The server has switched to another SSL_CTX than the ticket was opened for: a route that changed since it
-/// was learnt. No new ticket; and if that context asks for certificates that the session knows nothing of, no
-/// connection, for libssl would take the client for authenticated.
+/// The server has switched to another SSL_CTX than the ticket was opened for: a route that was not known yet,
+/// or has changed. No new ticket; and if that context asks for certificates that the session knows nothing
+/// of, no connection either, for libssl would take the client for authenticated. It takes a ticket for the
+/// same name and certificate from where nobody asks for certificates, once a route and process.
 int crossed(const Call& call, const ContextFacts* end) noexcept {
     declined(call.process, Decline::foreign);
     const ContextFacts* expected = call.connection.expected;
@@ -201,15 +202,20 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         }
         server_name = *parsed;
     }
-    // A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there.
+    // A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there. Of
+    // another, the last connection by this name tells where it goes; before the first one, that it goes
+    // nowhere is a guess, which the next sealing must be able to hold against the truth.
     const bool switched = call.ctx != call.connection.first_ctx;
     const RouteKey route = route_of(call, server_name);
-    const ContextFacts* expected = switched ? facts_of(call.libssl, call.ctx) : forecast(route);
-    if (expected == nullptr && !settings.audience_replaces) {
-        if (may_switch_client_authentication(call.libssl, call.ctx)) {
-            return declined(call.process, Decline::no_audience);
-        }
+    const ContextFacts* expected = switched ? nullptr : forecast(route);
+    const bool guessed = !switched && expected == nullptr && !settings.audience_replaces &&
+                         may_switch_client_authentication(call.libssl, call.ctx);
+    if (expected == nullptr) {
         expected = facts_of(call.libssl, call.ctx);
+    }
+    const bool tls13 = call.libssl.version(call.ssl) >= TLS1_3_VERSION;
+    if (guessed && tls13 && call.libssl.num_tickets(call.ssl) == 0) {
+        return declined(call.process, Decline::no_audience);
     }
     const auto computed = audience_of(expected, settings, server_name);
     if (!computed) {
@@ -233,14 +239,11 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
+    if (tls13 || guessed) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);
-    if (newest == nullptr || newest == record) {
-        return accept;
-    }
-    return accept_and_renew;
+    return newest == nullptr || newest == record ? accept : accept_and_renew;
 }
 
 int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,

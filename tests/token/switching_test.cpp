@@ -125,14 +125,21 @@ BOOST_AUTO_TEST_CASE(an_open_context_s_ticket_gets_into_no_other) {
         const Ctx client = client_ctx(version);
         const Handshake first = connect(client.get(), open.front.get(), nullptr, "b.example");
         BOOST_REQUIRE(!first.ticket.empty());
-        // The first contact, when nothing is known of where the name goes, and the next.
-        for (int i = 0; i < 3; ++i) {
-            const Handshake second = connect(client.get(), closed.front.get(), first.session.get(),
-                                             "b.example", &world.client_one);
-            BOOST_REQUIRE_MESSAGE(second.done, second.error);
-            BOOST_TEST(!second.resumed);
+        // The first contact, when nothing is known of where the name goes: no session that says who is there,
+        // where the server would think that it does.
+        const Handshake second =
+            connect(client.get(), closed.front.get(), first.session.get(), "b.example", &world.client_one);
+        BOOST_TEST(!second.done);
+        ERR_clear_error();
+        // From then on it is known: full handshakes.
+        for (int i = 0; i < 2; ++i) {
+            const Handshake third = connect(client.get(), closed.front.get(), first.session.get(),
+                                            "b.example", &world.client_one);
+            BOOST_REQUIRE_MESSAGE(third.done, third.error);
+            BOOST_TEST(!third.resumed);
         }
-        BOOST_TEST(connect(client.get(), open.front.get(), first.session.get(), "b.example").resumed);
+        const Handshake again = connect(client.get(), open.front.get(), nullptr, "b.example");
+        BOOST_TEST(connect(client.get(), open.front.get(), again.session.get(), "b.example").resumed);
     }
 }
 
