@@ -46,7 +46,7 @@ void cipher_free(void* context) noexcept {
     // another audience's.
     if (cipher && cipher->exchange != nullptr && !cipher->sealing && cipher->phase == Phase::ready) {
         if (Process* process = cipher->provider->process()) {
-            process->declined(Decline::foreign);
+            process->counters.declined(Decline::foreign);
         }
     }
 }

@@ -149,7 +149,7 @@ bool seal(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
         watch.tell(process.counters);
         process.counters.sealed();
     } else {
-        process.declined(Decline::token_down);
+        process.counters.declined(Decline::token_down);
         // An error here would be a fatal alert. Random bytes make a ticket that opens nowhere: a full
         // handshake next time.
         if (cipher.exchange == nullptr ||
@@ -170,23 +170,23 @@ bool open(Cipher& cipher, Process& process, Bytes in, unsigned char* out, std::s
           std::size_t& written) {
     const std::size_t front = cipher.exchange != nullptr ? lineage_size : 0;
     if (in.size() < front + gcm_tag_size || room < in.size() - front - gcm_tag_size) {
-        process.declined(Decline::malformed);
+        process.counters.declined(Decline::malformed);
         return false;
     }
     Plaintext plain(in.size());
     const SampledWatch watch(cipher);
     const auto status = process.sealer->open(cipher.name, cipher.iv, aad_of(cipher), in, plain.data());
     if (status != SealStatus::ok) {
-        process.declined(status == SealStatus::bad_tag  ? Decline::bad_tag
-                         : status == SealStatus::no_key ? Decline::unknown_key
-                                                        : Decline::token_down);
+        process.counters.declined(status == SealStatus::bad_tag  ? Decline::bad_tag
+                                  : status == SealStatus::no_key ? Decline::unknown_key
+                                                                 : Decline::token_down);
         return false;
     }
     watch.tell(process.counters);
     if (TicketExchange* exchange = cipher.exchange) {
         const auto lineage = std::min(get_time(plain.data()), exchange->lineage_cap);
         if (lineage < exchange->lineage_limit) {
-            process.declined(Decline::too_old);
+            process.counters.declined(Decline::too_old);
             return false;
         }
         exchange->lineage = lineage;

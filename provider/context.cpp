@@ -46,11 +46,6 @@ Process::Process(const Settings& settings, const std::shared_ptr<const pkcs11::L
       counters(settings.stats),
       sealer(std::make_unique<TokenSealer>(settings, library, events_of(*this))) {}
 
-void Process::declined(Decline why) noexcept {
-    counters.declined(why);
-    decline_log.declined(why, coarse_seconds());
-}
-
 ProviderContext::ProviderContext(const std::map<std::string, std::string>& section) {
     try {
         settings_ = parse_settings(section);

@@ -8,6 +8,7 @@
 #include "provider/ring_reader.hpp"
 #include "provider/sealer.hpp"
 #include "provider/settings.hpp"
+#include "provider/timing.hpp"
 #include "provider/vault_access.hpp"
 
 #include <atomic>
@@ -20,20 +21,30 @@
 
 namespace stek {
 
+/// Counters whose declines the journal hears of too.
+class ToldCounters : public Counters {
+  public:
+    using Counters::Counters;
+    /// In place of the one that counts only.
+    void declined(Decline why) noexcept {
+        Counters::declined(why);
+        log_.declined(why, coarse_seconds());
+    }
+
+  private:
+    DeclineLog log_;
+};
+
 /// What belongs to one process. Never shared with a fork's child: locks may have been held, handles are the
 /// parent's.
 struct Process {
     Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
             Process* parent);
 
-    /// Counts a ticket that is not made or not opened, and says why: the one way to decline.
-    void declined(Decline why) noexcept;
-
     const pid_t pid;
     Process* const parent;  ///< of a fork; kept, because its locks and handles must not be touched
     RingReader ring;
-    Counters counters;
-    DeclineLog decline_log;
+    ToldCounters counters;
     std::unique_ptr<Sealer> sealer;
     std::atomic<std::uint64_t> ring_sequence_seen{0};
 };
