@@ -117,12 +117,13 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, const CK_TOKEN_INF
       serial_(unpadded(info.serialNumber)),
       login_(std::make_shared<LoginState>()) {}
 
-std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUri& uri) {
+std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUri& uri,
+                                   const std::string& preferred) {
     if (!module->usable_here()) {
         throw TokenError("token URI " + uri.text() + ": the module is not initialised in this process");
     }
     auto& functions = module->functions();
-    std::shared_ptr<Token> found;
+    std::shared_ptr<Token> found, found_preferred;
     std::vector<std::string> matching, others;
     std::optional<Error> unreadable;
     bool blank = false;
@@ -149,7 +150,13 @@ std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUr
         }
         matching.push_back(token->label() + " (serial " + token->serial() + ", slot " + std::to_string(slot) +
                            ")");
+        if (!preferred.empty() && token->serial() == preferred) {
+            found_preferred = token;
+        }
         found = std::move(token);
+    }
+    if (found_preferred) {
+        return found_preferred;
     }
     const std::string& module_path = module->library().path();
     if (matching.size() > 1) {

@@ -21,8 +21,11 @@ struct NeededMechanism {
 /// A token in a slot. Immutable but for the login state, which Cryptoki keeps per process. Thread-safe.
 class Token {
   public:
-    /// Finds the one token that the URI means. Throws TokenError (none, several, not initialised), Error.
-    static std::shared_ptr<Token> find(std::shared_ptr<Module> module, const TokenUri& uri);
+    /// Finds the one token that the URI means. Where several match it, the one with serial `preferred`, if
+    /// not empty: an old token that comes back beside its replacement must not end anything. Throws
+    /// TokenError (none, several, not initialised), Error.
+    static std::shared_ptr<Token> find(std::shared_ptr<Module> module, const TokenUri& uri,
+                                       const std::string& preferred = {});
 
     /// Throws TokenError naming each mechanism that is absent or lacks a function: "token stek-ticket has no
     /// CKM_AES_GCM".

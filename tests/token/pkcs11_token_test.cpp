@@ -79,6 +79,22 @@ BOOST_AUTO_TEST_CASE(several_are_listed_and_refused) {
     BOOST_TEST(find("pkcs11:token=same;serial=" + second.serial)->slot() == second.slot);
 }
 
+BOOST_AUTO_TEST_CASE(of_several_the_one_with_the_preferred_serial_is_taken) {
+    SoftHsm hsm;
+    const auto first = hsm.make_token("same");
+    const auto second = hsm.make_token("same");
+    const auto other = hsm.make_token("other");
+    const auto module = Module::initialize(Library::map(softhsm_module));
+    const auto preferring = [&](const std::string& uri, const std::string& serial) {
+        return Token::find(module, TokenUri::parse(uri), serial)->serial();
+    };
+    BOOST_TEST(preferring("pkcs11:token=same", first.serial) == first.serial);
+    BOOST_TEST(preferring("pkcs11:token=same", second.serial) == second.serial);
+    // What the URI does not mean is never taken, and one that it means alone needs no preference.
+    BOOST_CHECK_THROW(preferring("pkcs11:token=same", other.serial), TokenError);
+    BOOST_TEST(preferring("pkcs11:token=other", first.serial) == other.serial);
+}
+
 BOOST_AUTO_TEST_CASE(a_blank_token_is_refused_and_never_in_the_way) {
     SoftHsm hsm;
     BOOST_TEST(holds(refusal("pkcs11:"), "is not initialised"));
