@@ -35,6 +35,8 @@ class Session {
     [[nodiscard]] const std::shared_ptr<Token>& shared_token() const noexcept { return token_; }
     [[nodiscard]] CK_SESSION_HANDLE handle() const noexcept { return handle_; }
     [[nodiscard]] bool spent() const noexcept { return spent_; }
+    /// Forgets the session without closing it, for when the module may not be called.
+    void abandon() noexcept { handle_ = CK_INVALID_HANDLE; }
 
     CK_OBJECT_HANDLE generate_key(CK_MECHANISM& mechanism, Attributes& key);
     KeyPair generate_key_pair(CK_MECHANISM& mechanism, Attributes& public_key, Attributes& private_key);

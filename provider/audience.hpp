@@ -7,41 +7,31 @@
 //   DER SubjectPublicKeyInfo of the SSL_CTX's default certificate (may be empty if the settings give a
 //   string) SHA-256 over verify mode (8 bytes) and each client CA name (DER), framed the server name the
 //   client asked for, lower case (empty: none)
+//
+// The SSL_CTX is the one that serves the connection in the end. A server may switch to it by the server name
+// after a ticket was opened: see routes.hpp.
 #pragma once
 
-#include "provider/libssl.hpp"
+#include "provider/context_facts.hpp"
 #include "provider/settings.hpp"
 #include "provider/ticket.hpp"
 
-#include <atomic>
-#include <memory>
 #include <optional>
 #include <string_view>
 
 namespace stek {
 
-/// What an SSL_CTX contributes, computed when first needed and again when its certificate, verify mode or CA
-/// list is another; kept in the SSL_CTX's ex_data. Thread-safe without locks: published by one atomic
-/// pointer, old ones freed with the SSL_CTX.
-class ContextAudience {
-  public:
-    ContextAudience() = default;
-    ~ContextAudience();
-    ContextAudience(const ContextAudience&) = delete;
-    ContextAudience& operator=(const ContextAudience&) = delete;
-    /// The audience of a connection to `server_name` through `ctx`. Nothing if there is nothing that tells
-    /// this service from another (no certificate and no string), or libcrypto fails.
-    std::optional<Audience> of(const LibSsl& ssl, const SSL_CTX* ctx, const Settings& settings,
-                               std::string_view server_name) noexcept;
-
-  private:
-    struct Base;
-    const Base* base(const LibSsl& ssl, const SSL_CTX* ctx);
-    std::atomic<const Base*> base_{nullptr};
-};
+/// The audience of a connection to `server_name` that is served with `facts`. Nothing if there is nothing
+/// that tells this service from another (no certificate and no string), or libcrypto fails. `facts` may be
+/// null if the settings' string replaces all.
+std::optional<Audience> audience_of(const ContextFacts* facts, const Settings& settings,
+                                    std::string_view server_name) noexcept;
 
 /// The host name in a raw server_name extension (RFC 6066, section 3). Empty if there is none; nothing if it
 /// is malformed.
 std::optional<std::string_view> parse_server_name(Bytes extension) noexcept;
+
+/// ASCII letters in lower case.
+std::string lower_case(std::string_view name);
 
 }  // namespace stek

@@ -1,9 +1,10 @@
 // What the provider keeps beside each SSL_CTX and each SSL, in their ex_data.
 #pragma once
 
-#include "provider/audience.hpp"
 #include "provider/context.hpp"
+#include "provider/context_facts.hpp"
 #include "provider/libssl.hpp"
+#include "provider/routes.hpp"
 #include "provider/ticket.hpp"
 
 #include <atomic>
@@ -12,7 +13,14 @@ namespace stek {
 
 /// Beside an SSL_CTX. Shared by its threads.
 struct TlsContext {
-    ContextAudience audience;
+    explicit TlsContext(SSL_CTX* ctx) noexcept;
+    ~TlsContext();
+    TlsContext(const TlsContext&) = delete;
+    TlsContext& operator=(const TlsContext&) = delete;
+
+    SSL_CTX* const ctx;
+    const std::uint64_t id;  ///< never the same twice in a process
+    FactsOfContext facts;
     std::atomic<bool> forced{false};  ///< attach = force has taken the callback back
 };
 
@@ -20,11 +28,18 @@ struct TlsContext {
 struct Connection {
     SSL_CTX* first_ctx = nullptr;  ///< the one SSL_new was given; not owned, the SSL holds it
     TicketExchange exchange;
+    // Of the ticket that was opened last:
+    RouteKey route = 0;
+    const ContextFacts* expected = nullptr;        ///< what its audience was computed from
+    std::array<std::uint8_t, 32> client_random{};  ///< tells whether it was in this handshake (SSL_clear)
 };
 
 /// Null if there was no memory for it, or the object was made before we attached.
 Connection* connection_of(const LibSsl& ssl, const SSL* connection) noexcept;
 TlsContext* context_of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
+/// True if a connection that begins with `first` might be switched to another SSL_CTX of this process, and
+/// one of the two asks for client certificates. Takes a lock: for the first contact only.
+bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) noexcept;
 /// The provider context that attached; null before.
 ProviderContext* attached_provider() noexcept;
 

@@ -128,6 +128,10 @@ std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept 
     return view->ring;
 }
 
+std::shared_ptr<const KeyRing> ProviderContext::newer_ring(Process& process) noexcept {
+    return process.ring.look_again(coarse_milliseconds()) ? ring(process) : nullptr;
+}
+
 VaultAccess& vault_of(void* provctx) noexcept {
     return static_cast<ProviderContext*>(provctx)->vault();
 }

@@ -3,10 +3,12 @@
 
 #include "pkcs11/module.hpp"
 #include "provider/counters.hpp"
+#include "provider/decline_log.hpp"
 #include "provider/kdf.hpp"
 #include "provider/ring_reader.hpp"
 #include "provider/sealer.hpp"
 #include "provider/settings.hpp"
+#include "provider/timing.hpp"
 #include "provider/vault_access.hpp"
 
 #include <atomic>
@@ -19,6 +21,20 @@
 
 namespace stek {
 
+/// Counters whose declines the journal hears of too.
+class ToldCounters : public Counters {
+  public:
+    using Counters::Counters;
+    /// In place of the one that counts only.
+    void declined(Decline why) noexcept {
+        Counters::declined(why);
+        log_.declined(why, coarse_seconds());
+    }
+
+  private:
+    DeclineLog log_;
+};
+
 /// What belongs to one process. Never shared with a fork's child: locks may have been held, handles are the
 /// parent's.
 struct Process {
@@ -28,7 +44,7 @@ struct Process {
     const pid_t pid;
     Process* const parent;  ///< of a fork; kept, because its locks and handles must not be touched
     RingReader ring;
-    Counters counters;
+    ToldCounters counters;
     std::unique_ptr<Sealer> sealer;
     std::atomic<std::uint64_t> ring_sequence_seen{0};
 };
@@ -52,6 +68,8 @@ class ProviderContext {
     Process* process() noexcept;
     /// The ring as of now, telling the journal once of each change. Null: no tickets.
     std::shared_ptr<const KeyRing> ring(Process& process) noexcept;
+    /// The ring as it is on disk now, if it was not looked at just now. Null: no tickets, or no newer look.
+    std::shared_ptr<const KeyRing> newer_ring(Process& process) noexcept;
     [[nodiscard]] VaultAccess& vault() noexcept { return *vault_; }
 
   private:

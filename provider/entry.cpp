@@ -1,6 +1,7 @@
 // OSSL_provider_init: the one symbol of the module (provider(7)).
 #include "provider/attach.hpp"
 #include "provider/cipher.hpp"
+#include "provider/connection.hpp"
 #include "provider/context.hpp"
 #include "provider/dispatch.hpp"
 #include "provider/journal.hpp"
@@ -64,7 +65,7 @@ int provider_get_params(void* provctx, OSSL_PARAM params[]) noexcept {
 void provider_teardown(void* provctx) noexcept {
     auto* context = static_cast<ProviderContext*>(provctx);
     // The TLS callbacks of a program that attached may still run while it exits: that context stays.
-    if (context->settings().attach == Attach::no) {
+    if (context != attached_provider()) {
         delete context;
     }
 }

@@ -1,5 +1,7 @@
 #include "provider/fetched.hpp"
 
+#include "provider/journal.hpp"
+
 #include <atomic>
 
 #include <openssl/core_names.h>
@@ -8,6 +10,9 @@
 namespace stek {
 
 namespace {
+
+/// Whatever the site's default_properties say: they are about other providers (provider=default, fips=yes).
+constexpr char ours[] = "provider=stek,-fips";
 
 /// No lock, for a fork may come at any moment: who comes second gives up his own.
 template <class T>
@@ -44,7 +49,17 @@ const EVP_MD* sha256() noexcept {
 const EVP_CIPHER* stek_cipher() noexcept {
     static std::atomic<EVP_CIPHER*> known{nullptr};
     return once<EVP_CIPHER>(
-        known, [] { return EVP_CIPHER_fetch(nullptr, "STEK-AES-256-GCM", nullptr); }, EVP_CIPHER_free);
+        known,
+        [] {
+            EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, "STEK-AES-256-GCM", ours);
+            static std::atomic<bool> said{false};
+            if (cipher == nullptr && !said.exchange(true)) {
+                journal::send(journal::Level::error, "OpenSSL does not find STEK-AES-256-GCM: no tickets",
+                              {{"STEK_STATE", "no-cipher"}});
+            }
+            return cipher;
+        },
+        EVP_CIPHER_free);
 }
 
 std::unique_ptr<EVP_MAC_CTX, MacContextFree> new_hmac_sha256() noexcept {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <dlfcn.h>
 #include <new>
+#include <type_traits>
 
 namespace stek {
 
@@ -13,6 +14,9 @@ bool find(void* where, const char* name, Function& out) noexcept {
     out = reinterpret_cast<Function>(dlsym(where, name));
     return out != nullptr;
 }
+
+// The older one gives a long.
+static_assert(std::is_same_v<std::time_t, long>);
 
 bool fill(void* where, LibSsl& out) noexcept {
     return find(where, "SSL_CTX_set_tlsext_ticket_key_evp_cb", out.set_ticket_callback) &&
@@ -25,7 +29,10 @@ bool fill(void* where, LibSsl& out) noexcept {
            find(where, "SSL_client_hello_get0_ext", out.client_hello_extension) &&
            find(where, "SSL_version", out.version) && find(where, "SSL_session_reused", out.session_reused) &&
            find(where, "SSL_get_session", out.session) &&
-           find(where, "SSL_SESSION_get_time", out.session_time) &&
+           (find(where, "SSL_SESSION_get_time_ex", out.session_time) ||
+            find(where, "SSL_SESSION_get_time", out.session_time)) &&
+           find(where, "SSL_get_num_tickets", out.num_tickets) && find(where, "SSL_get_rfd", out.rfd) &&
+           find(where, "SSL_get_client_random", out.client_random) &&
            find(where, "SSL_set_max_early_data", out.set_max_early_data);
 }
 

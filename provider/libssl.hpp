@@ -1,6 +1,8 @@
 // The libssl of the server that loaded us, found at run time: the module itself needs libcrypto only.
 #pragma once
 
+#include <ctime>
+
 #include <openssl/ssl.h>
 
 namespace stek {
@@ -19,7 +21,11 @@ struct LibSsl {
     decltype(&::SSL_version) version;
     decltype(&::SSL_session_reused) session_reused;
     decltype(&::SSL_get_session) session;
-    decltype(&::SSL_SESSION_get_time) session_time;
+    /// SSL_SESSION_get_time_ex of OpenSSL 3.3; before it SSL_SESSION_get_time, which 3.4 deprecates.
+    std::time_t (*session_time)(const SSL_SESSION* session);
+    decltype(&::SSL_get_num_tickets) num_tickets;
+    decltype(&::SSL_get_rfd) rfd;
+    decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;
 
     /// Looks in the global scope, then for a libssl.so.3 that is loaded but private (Python's). Null if there

@@ -67,6 +67,7 @@ struct RingReader::Impl {
     std::atomic<std::uint64_t> looked_at{0};
     std::atomic<std::uint64_t> sequence{1};
     std::atomic<bool> first_look_done{false};
+    std::atomic<std::uint64_t> look_again_from_ms{0};
 
     // The looker's: owned by the thread whose process id is in `looker`. Plain data, so that a child that was
     // forked in the middle of a look can take over from the thread it does not have.
@@ -179,6 +180,22 @@ RingReader::RingReader(std::string path, std::string location)
     : impl_(std::make_unique<Impl>(std::move(path), std::move(location))) {}
 
 RingReader::~RingReader() = default;
+
+bool RingReader::look_again(std::uint64_t monotonic_milliseconds) noexcept {
+    Impl& impl = *impl_;
+    auto from = impl.look_again_from_ms.load(std::memory_order_relaxed);
+    if (monotonic_milliseconds < from ||
+        !impl.look_again_from_ms.compare_exchange_strong(from, monotonic_milliseconds + 100) ||
+        !impl.begin_look())
+        return false;
+    try {
+        impl.look();
+    } catch (const std::exception&) {
+        // Out of memory: the view stays.
+    }
+    impl.end_look();
+    return true;
+}
 
 const std::shared_ptr<const View>& RingReader::current(std::uint64_t monotonic_seconds) noexcept {
     Impl& impl = *impl_;

@@ -34,6 +34,10 @@ class RingReader {
     /// The view as of `monotonic_seconds` (CLOCK_MONOTONIC_COARSE). The pointer is the calling thread's own
     /// copy of a shared immutable view, in place until its next call. Never throws.
     const std::shared_ptr<const View>& current(std::uint64_t monotonic_seconds) noexcept;
+    /// Looks at the file now rather than at the next second: for a ticket under a name that no record has,
+    /// for another process may have seen a new ring before this one. At most once in 100 ms of
+    /// `monotonic_milliseconds`; false if it did not look. Never throws.
+    bool look_again(std::uint64_t monotonic_milliseconds) noexcept;
     ~RingReader();
 
   private:

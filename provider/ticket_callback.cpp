@@ -1,7 +1,10 @@
 #include "provider/ticket_callback.hpp"
 
+#include "provider/audience.hpp"
 #include "provider/connection.hpp"
 #include "provider/fetched.hpp"
+#include "provider/journal.hpp"
+#include "provider/routes.hpp"
 
 #include <algorithm>
 #include <cstring>
@@ -19,6 +22,7 @@ namespace stek {
 
 namespace {
 
+constexpr int refuse = -1;  // a fatal alert: see crossed()
 constexpr int decline = 0;
 constexpr int accept = 1;
 constexpr int accept_and_renew = 2;
@@ -30,8 +34,7 @@ struct Call {
     Process& process;
     SSL* ssl;
     Connection& connection;
-    SSL_CTX* ctx;  ///< whose certificate, verify mode and CAs make the audience
-    TlsContext& context;
+    SSL_CTX* ctx;  ///< the one in force at this moment
     std::shared_ptr<const KeyRing> ring;
     std::int64_t now;
 };
@@ -41,8 +44,21 @@ int declined(Process& process, Decline why) noexcept {
     return decline;
 }
 
-std::optional<Audience> audience(const Call& call, std::string_view server_name) noexcept {
-    return call.context.audience.of(call.libssl, call.ctx, call.provider.settings(), server_name);
+/// Null if it is not known what the context stands for.
+const ContextFacts* facts_of(const LibSsl& libssl, const SSL_CTX* ctx) noexcept {
+    TlsContext* context = context_of(libssl, ctx);
+    return context != nullptr ? context->facts.of(libssl, ctx) : nullptr;
+}
+
+RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
+    const TlsContext* first = context_of(call.libssl, call.connection.first_ctx);
+    return first != nullptr ? route_key(first->id, call.libssl.rfd(call.ssl), server_name) : 0;
+}
+
+std::array<std::uint8_t, 32> client_random(const Call& call) noexcept {
+    std::array<std::uint8_t, 32> random{};
+    call.libssl.client_random(call.ssl, random.data(), random.size());
+    return random;
 }
 
 /// Hands cipher and MAC to libssl, ready for this record and audience.
@@ -69,11 +85,11 @@ bool arm(const Call& call, const RingRecord& record, const unsigned char* iv, EV
 }
 
 /// When the client last proved who it is in a full handshake: bounds how long tickets can beget tickets.
-std::int64_t lineage_for_sealing(const Call& call) noexcept {
+std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept {
     if (call.libssl.session_reused(call.ssl) == 0) {
         return call.now;
     }
-    if (call.connection.exchange.opened) {
+    if (by_our_ticket) {
         return std::min(call.connection.exchange.lineage, call.now);
     }
     // Resumed from the server's own session cache (TLS 1.2): the session knows when it began.
@@ -82,23 +98,52 @@ std::int64_t lineage_for_sealing(const Call& call) noexcept {
                               : std::min<std::int64_t>(call.libssl.session_time(session), call.now);
 }
 
+/// The server has switched to another SSL_CTX than the ticket was opened for: a route that was not known yet,
+/// or has changed. No new ticket; and if that context asks for certificates that the session knows nothing
+/// of, no connection either, for libssl would take the client for authenticated. It takes a ticket for the
+/// same name and certificate from where nobody asks for certificates, once a route and process.
+int crossed(const Call& call, const ContextFacts* end) noexcept {
+    declined(call.process, Decline::foreign);
+    const ContextFacts* expected = call.connection.expected;
+    if (end != nullptr &&
+        (end->verify_mode == SSL_VERIFY_NONE || (expected != nullptr && end->clients == expected->clients))) {
+        return decline;
+    }
+    journal::send(journal::Level::warning,
+                  "a resumed connection was switched to a context with other client authentication: refused",
+                  {{"STEK_STATE", "crossed"}});
+    return refuse;
+}
+
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     const Settings& settings = call.provider.settings();
+    TicketExchange& exchange = call.connection.exchange;
+    const bool by_our_ticket = call.libssl.session_reused(call.ssl) != 0 && exchange.opened &&
+                               call.connection.client_random == client_random(call);
+    const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
+    const std::string_view server_name = name != nullptr ? name : "";
+    const ContextFacts* end = facts_of(call.libssl, call.ctx);
+    if (end != nullptr && !settings.audience_replaces) {
+        // Of a resumed connection libssl knows the session's name only on TLS 1.2.
+        learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
+    }
+    if (by_our_ticket && !settings.audience_replaces && end != call.connection.expected) {
+        return crossed(call, end);
+    }
+    if (!call.ring) {
+        return declined(call.process, Decline::no_ring);
+    }
     const RingRecord* record = sealing_record(*call.ring, call.now, settings.stale_epochs);
     if (record == nullptr) {
         return declined(call.process, Decline::no_key_to_seal);
     }
-    TicketExchange& exchange = call.connection.exchange;
-    exchange.lineage = lineage_for_sealing(call);
+    exchange.lineage = lineage_for_sealing(call, by_our_ticket);
     if (exchange.lineage < call.now - settings.max_lineage) {
         return declined(call.process, Decline::too_old);
     }
-    // A resumed connection's ticket is for whom the last one was: on TLS 1.2 libssl then knows the session's
-    // name only.
-    if (!exchange.opened || call.libssl.session_reused(call.ssl) == 0) {
-        const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
-        const auto computed = audience(call, name != nullptr ? name : "");
+    if (!by_our_ticket) {
+        const auto computed = audience_of(end, settings, server_name);
         if (!computed) {
             return declined(call.process, Decline::no_audience);
         }
@@ -123,8 +168,11 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     return accept;
 }
 
-int open(const Call& call, const unsigned char* key_name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
+int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
+    if (!call.ring) {
+        return declined(call.process, Decline::no_ring);
+    }
     const Settings& settings = call.provider.settings();
     KeyName name{};
     std::memcpy(name.data(), key_name, name.size());
@@ -132,7 +180,17 @@ int open(const Call& call, const unsigned char* key_name, const unsigned char* i
     if (record == nullptr) {
         const bool known =
             std::ranges::any_of(call.ring->records, [&](const auto& each) { return each->name == name; });
-        return declined(call.process, known ? Decline::expired_key : Decline::unknown_key);
+        if (known) {
+            return declined(call.process, Decline::expired_key);
+        }
+        // Another worker may have seen a new ring, and sealed under its key, within this second.
+        if (auto newer = call.provider.newer_ring(call.process)) {
+            call.ring = std::move(newer);
+            record = opening_record(*call.ring, name, call.now);
+        }
+        if (record == nullptr) {
+            return declined(call.process, Decline::unknown_key);
+        }
     }
     const unsigned char* extension = nullptr;
     std::size_t size = 0;
@@ -144,16 +202,34 @@ int open(const Call& call, const unsigned char* key_name, const unsigned char* i
         }
         server_name = *parsed;
     }
-    TicketExchange& exchange = call.connection.exchange;
-    const auto computed = audience(call, server_name);
+    // A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there. Of
+    // another, the last connection by this name tells where it goes; before the first one, that it goes
+    // nowhere is a guess, which the next sealing must be able to hold against the truth.
+    const bool switched = call.ctx != call.connection.first_ctx;
+    const RouteKey route = route_of(call, server_name);
+    const ContextFacts* expected = switched ? nullptr : forecast(route);
+    const bool guessed = !switched && expected == nullptr && !settings.audience_replaces &&
+                         may_switch_client_authentication(call.libssl, call.ctx);
+    if (expected == nullptr) {
+        expected = facts_of(call.libssl, call.ctx);
+    }
+    const bool tls13 = call.libssl.version(call.ssl) >= TLS1_3_VERSION;
+    if (guessed && tls13 && call.libssl.num_tickets(call.ssl) == 0) {
+        return declined(call.process, Decline::no_audience);
+    }
+    const auto computed = audience_of(expected, settings, server_name);
     if (!computed) {
         return declined(call.process, Decline::no_audience);
     }
     if (call.process.sealer->prepare(call.ring, *record) != SealStatus::ok) {
         return declined(call.process, Decline::token_down);
     }
+    TicketExchange& exchange = call.connection.exchange;
     exchange = TicketExchange{};
     exchange.audience = *computed;
+    call.connection.route = route;
+    call.connection.expected = expected;
+    call.connection.client_random = client_random(call);
     exchange.lineage_limit = call.now - settings.max_lineage;
     exchange.lineage_cap = record->seal_until;
     if (!arm(call, *record, iv, cipher, mac, false)) {
@@ -163,21 +239,11 @@ int open(const Call& call, const unsigned char* key_name, const unsigned char* i
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
+    if (tls13 || guessed) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);
-    if (newest == nullptr || newest == record) {
-        return accept;
-    }
-    return accept_and_renew;
-}
-
-/// The SSL_CTX that SSL_new was given. HAProxy gives a bare one: its client hello callback, which runs before
-/// any ticket is opened, has then switched to the bind's context with certificate and verify mode.
-SSL_CTX* audience_ctx(const LibSsl& libssl, const SSL* ssl, const Connection& connection) noexcept {
-    const bool bare = libssl.ctx_certificate(connection.first_ctx) == nullptr;
-    return bare ? libssl.get_ctx(ssl) : connection.first_ctx;
+    return newest == nullptr || newest == record ? accept : accept_and_renew;
 }
 
 int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher, EVP_MAC_CTX* mac,
@@ -192,17 +258,17 @@ int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX*
         return decline;
     }
     Connection* connection = connection_of(*libssl, ssl);
-    SSL_CTX* ctx = connection != nullptr ? audience_ctx(*libssl, ssl, *connection) : nullptr;
-    TlsContext* context = ctx != nullptr ? context_of(*libssl, ctx) : nullptr;
-    if (context == nullptr) {
+    if (connection == nullptr) {
         return declined(*process, Decline::no_audience);
     }
-    const Call call{*libssl,           *provider, *process, ssl,
-                    *connection,       ctx,       *context, provider->ring(*process),
-                    std::time(nullptr)};
-    if (!call.ring) {
-        return declined(*process, Decline::no_ring);
-    }
+    Call call{*libssl,
+              *provider,
+              *process,
+              ssl,
+              *connection,
+              libssl->get_ctx(ssl),
+              provider->ring(*process),
+              std::time(nullptr)};
     return sealing != 0 ? seal(call, key_name, iv, cipher, mac) : open(call, key_name, iv, cipher, mac);
 }
 

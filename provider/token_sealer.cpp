@@ -11,6 +11,7 @@
 #include <cstring>
 #include <ctime>
 #include <optional>
+#include <pthread.h>
 #include <thread>
 #include <vector>
 
@@ -58,6 +59,29 @@ struct TokenSealer::Table {
 };
 
 struct TokenSealer::Local {
+    Local() = default;
+    Local(const Local&) = delete;
+    Local& operator=(const Local&) = delete;
+    ~Local() { close(); }
+    /// Closes the session. Through the gate, as each call: another thread may be finalising the module.
+    void close() noexcept {
+        if (!session) {
+            return;
+        }
+        const auto until = std::chrono::steady_clock::now() + wait_for_calls_to_end;
+        while (!gate->enter(*slot)) {
+            if (std::chrono::steady_clock::now() >= until) {
+                session->abandon();
+                session.reset();
+                return;
+            }
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+        session.reset();
+        CallGate::leave(*slot);
+    }
+
+    std::shared_ptr<CallGate> gate;
     std::uint64_t sealer = 0;
     std::uint64_t sequence = 0;
     std::shared_ptr<const Table> table;
@@ -71,7 +95,8 @@ TokenSealer::TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11:
     : settings_(settings),
       library_(std::move(library)),
       events_(std::move(events)),
-      id_(next_id.fetch_add(1)) {}
+      id_(next_id.fetch_add(1)),
+      gate_(std::make_shared<CallGate>()) {}
 
 TokenSealer::~TokenSealer() {
     TokenSealer* self = this;
@@ -79,9 +104,9 @@ TokenSealer::~TokenSealer() {
 }
 
 void TokenSealer::stop_calls() noexcept {
-    gate_.shut();  // before the wait: a thread that connects meanwhile must not open it again
+    gate_->shut();  // before the wait: a thread that connects meanwhile must not open it again
     try {
-        static_cast<void>(gate_.close(*local().slot, wait_for_calls_to_end));
+        static_cast<void>(gate_->close(*local().slot, wait_for_calls_to_end));
     } catch (const std::exception&) {
         return;  // no memory to wait in
     }
@@ -91,9 +116,12 @@ TokenSealer::Local& TokenSealer::local() {
     // One sealer a process is the rule (a fork makes a new one); a thread that meets another starts over.
     thread_local Local mine;
     if (mine.sealer != id_) {
-        mine = Local{};
+        mine.close();
+        mine.table.reset();
+        mine.sequence = 0;
+        mine.gate = gate_;
+        mine.slot = gate_->make_slot();
         mine.sealer = id_;
-        mine.slot = gate_.make_slot();
     }
     if (const auto now = sequence_.load(std::memory_order_acquire); mine.sequence != now) {
         const auto lock = lock_for_a_while(mutex_);
@@ -199,19 +227,7 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
                             table_->link->module->usable_here() && !relink_.load();
     if (same_token) {
         next->link = table_->link;
-        for (const auto& key : table_->keys) {
-            const bool kept = std::ranges::any_of(
-                ring->records, [&](const auto& known) { return known->name == key->name; });
-            if (kept) {
-                next->keys.push_back(key);
-            } else {
-                try {
-                    next->link->keys.destroy(key->handle);
-                } catch (const pkcs11::Error&) {
-                    relink_.store(true);  // the key must not stay: a new link drops its whole session
-                }
-            }
-        }
+        keep_keys_of(*ring, next);
     } else {
         next->link = connect(mine, ring->token_serial);
         relink_.store(false);
@@ -239,12 +255,37 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
     publish(std::move(next));
 }
 
+void TokenSealer::keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next) {
+    std::vector<std::shared_ptr<const Key>> gone;
+    for (const auto& key : table_->keys) {
+        const bool kept =
+            std::ranges::any_of(ring.records, [&](const auto& known) { return known->name == key->name; });
+        (kept ? next->keys : gone).push_back(key);
+    }
+    if (gone.empty()) {
+        return;
+    }
+    // Published first: a thread whose call fails under an old table is then told from a broken token.
+    publish(std::make_shared<Table>(*next));
+    destroy(*next->link, gone);
+}
+
+void TokenSealer::destroy(TokenLink& link, const std::vector<std::shared_ptr<const Key>>& keys) {
+    for (const auto& key : keys) {
+        try {
+            link.keys.destroy(key->handle);
+        } catch (const pkcs11::Error&) {
+            relink_.store(true);  // the key must not stay: a new link drops its whole session
+        }
+    }
+}
+
 std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& serial) {
     const auto old = table_ ? table_->link : nullptr;
     if (old && old->module->usable_here() && old->module->initialized_by_us()) {
         // SoftHSM never sees a token that was made after its C_Initialize: initialise anew, with nobody
         // inside.
-        if (!gate_.close(*mine.slot, wait_for_calls_to_end)) {
+        if (!gate_->close(*mine.slot, wait_for_calls_to_end)) {
             throw pkcs11::TokenError("another thread is held up in the token");
         }
         publish(nullptr);
@@ -254,18 +295,67 @@ std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& 
     struct Reopen {
         CallGate& gate;
         ~Reopen() { gate.open(); }
-    } const reopen{gate_};
+    } const reopen{*gate_};
     auto link = connect_token(settings_, library_, serial);
+    watch_exit_and_forks();
+    serving.store(this);
+    return link;
+}
+
+void TokenSealer::watch_exit_and_forks() {
     // Registered after the module was mapped, so it runs before the module's own: a thread of the server may
     // be sealing while another exits (HAProxy: seen to crash in SoftHSM).
-    static const int registered = std::atexit([] {
+    static const int at_exit = std::atexit([] {
         if (TokenSealer* sealer = serving.load()) {
             sealer->stop_calls();
         }
     });
-    static_cast<void>(registered);
-    serving.store(this);
-    return link;
+    // A child must not inherit the module with its locks held by threads that the child does not have: it
+    // would hang at its first call (seen: 5 of 80 children of a serving parent with threads).
+    static thread_local TokenSealer* held = nullptr;
+    static const int at_fork = pthread_atfork(
+        [] {
+            held = serving.load();
+            if (held != nullptr && !held->hold_calls()) {
+                held = nullptr;
+            }
+        },
+        [] {
+            if (held != nullptr) {
+                held->release_calls();
+            }
+        },
+        [] {
+            if (held != nullptr) {
+                held->release_calls();
+            }
+        });
+    static_cast<void>(at_exit);
+    static_cast<void>(at_fork);
+}
+
+bool TokenSealer::hold_calls() noexcept {
+    try {
+        const auto until = std::chrono::steady_clock::now() + wait_for_calls_to_end;
+        while (!mutex_.try_lock()) {
+            if (std::chrono::steady_clock::now() >= until) {
+                return false;
+            }
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+        }
+        static const CallGate::Slot none;
+        if (gate_->close(none, wait_for_calls_to_end)) {
+            return true;
+        }
+        mutex_.unlock();
+    } catch (const std::exception&) {
+    }
+    return false;
+}
+
+void TokenSealer::release_calls() noexcept {
+    gate_->open();
+    mutex_.unlock();
 }
 
 void TokenSealer::forget_all() noexcept {
@@ -278,12 +368,11 @@ void TokenSealer::forget_all() noexcept {
         if (!lock || !table_) {
             return;
         }
+        const auto gone = table_->keys;
         auto next = std::make_shared<Table>();
         next->link = table_->link;
-        for (const auto& key : table_->keys) {
-            next->link->keys.destroy(key->handle);
-        }
-        publish(std::move(next));
+        publish(next);
+        destroy(*next->link, gone);
     } catch (const std::exception&) {
         relink_.store(true);
     }
@@ -323,7 +412,7 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
         const Key* key = find(mine, name);
         if (key == nullptr) {
             status = SealStatus::no_key;
-        } else if (gate_.enter(*mine.slot)) {
+        } else if (gate_->enter(*mine.slot)) {
             struct Leave {
                 CallGate::Slot& slot;
                 ~Leave() { CallGate::leave(slot); }
@@ -367,6 +456,9 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
 SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool sealing,
                                     std::uint64_t begun_ms) noexcept {
     mine.session.reset();  // SoftHSM answers CKR_OPERATION_ACTIVE for ever in a session that saw an error
+    if (sequence_.load(std::memory_order_acquire) != mine.sequence) {
+        return SealStatus::no_key;  // another thread has given the key up meanwhile: no fault of the token's
+    }
     if (breaks_link(rv)) {
         relink_.store(true);
     } else if (!sealing) {

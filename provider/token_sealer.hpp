@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 namespace stek {
 
@@ -59,7 +60,12 @@ class TokenSealer final : public Sealer {
                            std::uint64_t begun_ms) noexcept;
     bool known_answer(Local& mine, const Key& key) noexcept;
     void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
+    void keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next);
+    void destroy(TokenLink& link, const std::vector<std::shared_ptr<const Key>>& keys);
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
+    void watch_exit_and_forks();
+    bool hold_calls() noexcept;  // nobody is in the module from here on, nobody changes the table
+    void release_calls() noexcept;
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
     void failed(const std::string& reason, std::uint64_t begun_ms) noexcept;
@@ -69,8 +75,8 @@ class TokenSealer final : public Sealer {
     const std::shared_ptr<const pkcs11::Library> library_;
     const SealerEvents events_;
     const std::uint64_t id_;
-    CallGate gate_;
-    std::mutex mutex_;  // guards table_ and whatever changes it
+    const std::shared_ptr<CallGate> gate_;  // shared with threads that outlive the sealer
+    std::mutex mutex_;                      // guards table_ and whatever changes it
     std::shared_ptr<const Table> table_;
     std::atomic<std::uint64_t> sequence_{1};
     std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare

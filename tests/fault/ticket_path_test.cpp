@@ -116,7 +116,6 @@ BOOST_AUTO_TEST_CASE(no_file_is_touched_but_by_one_stat_a_second) {
     BOOST_REQUIRE_MESSAGE(!strace.empty(), "strace is not installed");
     const Steady steady =
         run_steady({strace.string(), "-f", "-qq", "-o", log}, {{"OPENSSL_CONF", conf}}, 3000, 2);
-    BOOST_TEST(steady.handshakes > 1000U);
     std::map<std::string, unsigned> calls;
     unsigned ring_stats = 0;
     bool begun = false;
@@ -147,6 +146,7 @@ BOOST_AUTO_TEST_CASE(no_file_is_touched_but_by_one_stat_a_second) {
     BOOST_TEST(stat_calls == ring_stats);
     BOOST_TEST(stat_calls >= 1U);
     BOOST_TEST(stat_calls <= seconds + 2);
+    BOOST_TEST(steady.handshakes > 10UL * stat_calls);  // so that one stat a handshake would show
     // All else that it may call: memory, the generator's seed, which process it is (SoftHSM, OpenSSL's
     // generator), waiting for another thread, the test's sleep.
     for (const char* harmless :

@@ -5,6 +5,8 @@
 
 #include "tests/tls/common_cases.hpp"
 
+#include <set>
+
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
@@ -58,6 +60,40 @@ BOOST_DATA_TEST_CASE(listeners_with_and_without_client_certificates, versions, v
     Nginx nginx(scene().setup("nginx"));
     nginx.start();
     check_listeners_apart(nginx.port(), nginx.strict_port(), version);
+}
+
+// nginx goes to a virtual server by the name after libssl has opened the ticket (CVE-2025-23419): what that
+// one demands of clients holds all the same.
+BOOST_DATA_TEST_CASE(virtual_servers_with_other_client_authorities, versions, version) {
+    Pki second(scene().workspace.subdirectory("second-pki"));
+    Nginx nginx(scene().setup("nginx"), {.second_authority = second.authority()});
+    nginx.start();
+    ClientTerms first = terms(nginx, version), other = first;
+    first.server_name = other.server_name = "other.stek.test";
+    first.identity = &scene().client_identity;
+    other.port = nginx.strict_port();
+    const Connection known = connect(first);
+    BOOST_REQUIRE(known.answer.find(" 200 ") != std::string::npos);
+    BOOST_REQUIRE(!known.ticket.empty());
+    // On each worker, before and after it has seen the name there.
+    for (int i = 0; i < 8; ++i) {
+        other.session = known.session;
+        const Connection intruder = scene().client.connect(other);
+        BOOST_TEST(!intruder.reused);
+        BOOST_TEST(intruder.answer.find(" 200 ") == std::string::npos);
+    }
+    // Where it belongs it resumes, once a worker has learnt where the name goes.
+    std::set<std::string> workers;
+    Connection last = known;
+    for (int i = 0; i < 20; ++i) {
+        const Connection next = resume(first, last);
+        BOOST_TEST(next.answer.find(" 200 ") != std::string::npos);
+        const std::string worker = nginx.worker(next);
+        BOOST_TEST((next.reused || workers.count(worker) == 0));
+        workers.insert(worker);
+        last = next;
+    }
+    BOOST_TEST(last.reused);
 }
 
 }  // namespace

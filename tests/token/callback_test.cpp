@@ -12,6 +12,7 @@
 #include <fstream>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 #include <openssl/conf.h>
@@ -379,6 +380,72 @@ BOOST_AUTO_TEST_CASE(a_fork_of_a_serving_process_serves) {
         BOOST_TEST(status == 0);
     }
     BOOST_TEST(connect(client.get(), server.get(), first.session.get()).resumed);
+}
+
+BOOST_AUTO_TEST_CASE(an_old_token_beside_the_new_one_is_passed_over) {
+    KnownRing ring;
+    ring.add_current();
+    static_cast<void>(ring.softhsm().make_token("ticket"));  // the same label, another serial
+    configure(ring);
+    const Identity identity("a.example");
+    const Ctx server = server_ctx(identity);
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    const Handshake first = connect(client.get(), server.get());
+    BOOST_REQUIRE(!first.ticket.empty());
+    BOOST_TEST(connect(client.get(), server.get(), first.session.get()).resumed);
+}
+
+BOOST_AUTO_TEST_CASE(a_key_of_a_ring_not_seen_yet_opens) {
+    KnownRing ring;
+    ring.add_current();
+    configure(ring);
+    const Identity identity("a.example");
+    const Ctx server = server_ctx(identity);
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    const Handshake first = connect(client.get(), server.get());
+    // Another worker, whose first look finds the new ring, seals under its key; this one looks once a second.
+    const KeyName name = ring.add_current();
+    int channel[2];
+    BOOST_REQUIRE(pipe(channel) == 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        const Handshake theirs = connect(client.get(), server.get());
+        unsigned char* der = nullptr;
+        const int size = i2d_SSL_SESSION(theirs.session.get(), &der);
+        const bool sent = size > 0 && named(theirs.ticket, name) && write(channel[1], der, size) == size;
+        _exit(sent ? 0 : 1);
+    }
+    int status = 0;
+    BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+    BOOST_REQUIRE(status == 0);
+    Buffer bytes(1 << 16);
+    const auto size = read(channel[0], bytes.data(), bytes.size());
+    const auto* at = bytes.data();
+    const Session session(d2i_SSL_SESSION(nullptr, &at, size));
+    BOOST_REQUIRE(session != nullptr);
+    BOOST_TEST(connect(client.get(), server.get(), session.get()).resumed);
+}
+
+BOOST_AUTO_TEST_CASE(default_properties_of_the_site_do_not_matter) {
+    for (const char* properties : {"provider=default", "provider!=stek"}) {
+        const pid_t child = fork();
+        if (child == 0) {
+            KnownRing ring;
+            ring.add_current();
+            configure(ring);
+            EVP_set_default_properties(nullptr, properties);
+            const Identity identity("a.example");
+            const Ctx server = server_ctx(identity);
+            const Ctx client = client_ctx(TLS1_3_VERSION);
+            const Handshake first = connect(client.get(), server.get());
+            const bool good =
+                !first.ticket.empty() && connect(client.get(), server.get(), first.session.get()).resumed;
+            _exit(good ? 0 : 1);
+        }
+        int status = 0;
+        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+        BOOST_TEST(status == 0, properties);
+    }
 }
 
 namespace {

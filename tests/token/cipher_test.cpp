@@ -6,8 +6,11 @@
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/token/open_token.hpp"
 
+#include <atomic>
 #include <ctime>
 #include <fstream>
+#include <thread>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
@@ -16,6 +19,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
+#include <sys/wait.h>
 
 using namespace stek;
 using namespace stek::tests;
@@ -218,4 +222,40 @@ BOOST_AUTO_TEST_CASE(one_message_per_iv) {
     BOOST_TEST(EVP_CIPHER_get_iv_length(with.cipher) == 12);
     BOOST_TEST(EVP_CIPHER_get_block_size(with.cipher) == 16);
     BOOST_TEST(EVP_CIPHER_get_key_length(with.cipher) == 32);
+}
+
+// Through plain EVP with all fetched before, for libcrypto's own locks do not survive such forks either.
+BOOST_AUTO_TEST_CASE(forks_of_a_process_with_sealing_threads_seal) {
+    KnownRing ring;
+    const KeyName name = ring.add_current();
+    const LoadedProvider provider(ring.section());
+    const Buffer iv(12, 3);
+    const Buffer message(200, 4);
+    const Fetched for_children(provider);
+    BOOST_REQUIRE(!seal(for_children, name, iv, {}, message).empty());
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+        threads.emplace_back([&, with = std::make_shared<Fetched>(provider)] {
+            while (!stop) {
+                // Not all succeed: while a fork waits for the module to be empty, others are turned away.
+                static_cast<void>(seal(*with, name, iv, {}, message));
+            }
+        });
+    }
+    for (int i = 0; i < 100; ++i) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(60);  // a child that hangs in the module's locks ends by a signal
+            _exit(seal(for_children, name, iv, {}, message).empty() ? 1 : 0);
+        }
+        int status = 0;
+        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+        BOOST_TEST(status == 0);
+    }
+    stop = true;
+    for (auto& thread : threads) {
+        thread.join();
+    }
+    BOOST_TEST(!seal(for_children, name, iv, {}, message).empty());
 }

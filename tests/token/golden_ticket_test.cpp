@@ -59,9 +59,9 @@ Audience audience_of(const json& row) {
     Settings settings;
     settings.audience = row["string"];
     settings.audience_replaces = row["replaces"];
-    ContextAudience context;
+    FactsOfContext facts;
     const auto audience =
-        context.of(*LibSsl::load(), ctx.get(), settings, row["server_name"].get<std::string>());
+        audience_of(facts.of(*LibSsl::load(), ctx.get()), settings, row["server_name"].get<std::string>());
     BOOST_REQUIRE(audience.has_value());
     return *audience;
 }

@@ -1,0 +1,47 @@
+// What an SSL_CTX stands for, as far as tickets care: whose certificate it shows, which clients it asks for.
+#pragma once
+
+#include "provider/libssl.hpp"
+#include "provider/ticket.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+namespace stek {
+
+/// Immutable, one object for all contexts with the same facts (so pointers compare), never freed: a process
+/// has few.
+struct ContextFacts {
+    std::vector<std::uint8_t> spki;  ///< DER SubjectPublicKeyInfo of the default certificate; may be empty
+    int verify_mode = 0;             ///< SSL_VERIFY_*
+    std::array<std::uint8_t, 32>
+        clients{};             ///< SHA-256 over verify mode and client CA names, see audience.hpp
+    std::uint16_t number = 0;  ///< from 1
+};
+
+inline constexpr std::size_t max_context_facts = 65535;
+
+/// The facts with this number. Lock-free.
+const ContextFacts* context_facts(std::uint16_t number) noexcept;
+
+/// One SSL_CTX's facts, gathered when first asked for and again when its certificate, verify mode or CA list
+/// is another; kept in the SSL_CTX's ex_data. Thread-safe without locks in the steady state: published by
+/// one atomic pointer, old ones freed with the SSL_CTX.
+class FactsOfContext {
+  public:
+    FactsOfContext() = default;
+    ~FactsOfContext();
+    FactsOfContext(const FactsOfContext&) = delete;
+    FactsOfContext& operator=(const FactsOfContext&) = delete;
+    /// Null if libcrypto fails, or the process has max_context_facts different ones already.
+    const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
+
+  private:
+    struct Seen;
+    const Seen* look(const LibSsl& ssl, const SSL_CTX* ctx);
+    std::atomic<const Seen*> seen_{nullptr};
+};
+
+}  // namespace stek

@@ -1,0 +1,32 @@
+// Which SSL_CTX serves a name in the end.
+//
+// libssl opens a ticket before the server's servername callback may switch to another SSL_CTX (nginx,
+// Python); what that one demands of clients must hold for the ticket all the same (CVE-2025-23419). Nobody
+// can ask a server where it will switch to. So each handshake that reaches its end is remembered: (SSL_CTX
+// that SSL_new was given, local address, server name) -> facts of the SSL_CTX in the end. When a ticket is
+// opened, that is the forecast; the audience is computed from it, and when the next ticket is sealed it is
+// held against what came true.
+#pragma once
+
+#include "provider/context_facts.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace stek {
+
+/// A keyed hash of where a connection begins; 0 is none.
+using RouteKey = std::uint64_t;
+
+/// `ctx_id` tells one SSL_CTX of the process from all others, also from one that had its address before.
+/// `fd` is the connection's socket, or -1: servers choose by its local address too. 0 if libcrypto fails.
+RouteKey route_key(std::uint64_t ctx_id, int fd, std::string_view server_name) noexcept;
+
+/// Remembers where a connection ended. Lock-free, in fixed memory: a route that is displaced by another costs
+/// one full handshake.
+void learn_route(RouteKey key, const ContextFacts& end) noexcept;
+/// Where the last one ended; null if none is remembered.
+const ContextFacts* forecast(RouteKey key) noexcept;
+
+}  // namespace stek

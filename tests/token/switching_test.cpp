@@ -1,0 +1,172 @@
+// Servers that switch to another SSL_CTX by the server name, which they do after libssl has opened the
+// ticket: what the last context demands of clients holds for tickets too. Each case in a process of its own.
+#define BOOST_TEST_MODULE switching
+#include "tests/fixtures/known_ring.hpp"
+#include "tests/fixtures/memory_tls.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <openssl/conf.h>
+#include <openssl/err.h>
+#include <openssl/tls1.h>
+
+using namespace stek::tests;
+
+namespace {
+
+constexpr int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+
+struct World {
+    World() {
+        ring.add_current();
+        const auto conf = ring.write_conf(ring.section({{"attach", "yes"}}));
+        BOOST_REQUIRE(CONF_modules_load_file(conf.c_str(), nullptr, 0) == 1);
+    }
+    /// Asks for certificates that `ca` signed, by its list; accepts whatever comes.
+    Ctx strict(const Identity& identity, const Identity& ca) const {
+        Ctx ctx = server_ctx(identity);
+        SSL_CTX_set_verify(ctx.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                           [](int, X509_STORE_CTX*) { return 1; });
+        SSL_CTX_add_client_CA(ctx.get(), ca.certificate.get());
+        return ctx;
+    }
+    KnownRing ring;
+    Identity identity{"a.example"}, ca_one{"CA 1"}, ca_two{"CA 2"}, client_one{"client"};
+};
+
+/// A listener: connections begin with `front`, those for b.example go on with `target` (which may be null).
+struct Listener {
+    explicit Listener(const Identity& identity, SSL_CTX* to = nullptr)
+        : front(server_ctx(identity)), target(to) {
+        SSL_CTX_set_tlsext_servername_callback(front.get(), switch_context);
+        SSL_CTX_set_tlsext_servername_arg(front.get(), this);
+    }
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+
+    static int switch_context(SSL* ssl, int*, void* self) {
+        const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+        SSL_CTX* target = static_cast<Listener*>(self)->target;
+        if (name != nullptr && std::string(name) == "b.example" && target != nullptr) {
+            SSL_set_SSL_CTX(ssl, target);
+            SSL_set_verify(ssl, SSL_CTX_get_verify_mode(target), SSL_CTX_get_verify_callback(target));
+        }
+        return SSL_TLSEXT_ERR_OK;
+    }
+    Ctx front;
+    SSL_CTX* target;
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_ticket_is_for_the_context_that_serves_in_the_end) {
+    const World world;
+    const Ctx strict_one = world.strict(world.identity, world.ca_one);
+    const Ctx strict_two = world.strict(world.identity, world.ca_two);
+    const Listener one(world.identity, strict_one.get());
+    const Listener two(world.identity, strict_two.get());
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version);
+        const auto at = [&](const Listener& listener, SSL_SESSION* session, const char* name) {
+            Handshake result = connect(client.get(), listener.front.get(), session, name, &world.client_one);
+            BOOST_REQUIRE_MESSAGE(result.done, result.error);
+            return result;
+        };
+        const Handshake first = at(one, nullptr, "b.example");
+        BOOST_REQUIRE(!first.ticket.empty());
+        // The very attack: accepted by one CA's context, on to the other's. Before and after the other
+        // listener has been seen with this name.
+        BOOST_TEST(!at(two, first.session.get(), "b.example").resumed);
+        BOOST_TEST(!at(two, first.session.get(), "b.example").resumed);
+        BOOST_TEST(!at(two, first.session.get(), "a.example").resumed);
+        BOOST_TEST(!at(one, first.session.get(), "a.example").resumed);
+        // Where it was made it resumes, and so does its successor.
+        const Handshake second = at(one, first.session.get(), "b.example");
+        BOOST_TEST(second.resumed);
+        if (version == TLS1_3_VERSION) {
+            BOOST_TEST(at(one, second.session.get(), "b.example").resumed);
+        }
+        // Who is not switched at all has his tickets as ever.
+        const Handshake plain = at(two, nullptr, "a.example");
+        BOOST_TEST(at(two, plain.session.get(), "a.example").resumed);
+        BOOST_TEST(!at(two, plain.session.get(), "b.example").resumed);
+        BOOST_TEST(ERR_peek_error() == 0U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(without_client_authentication_a_first_contact_resumes) {
+    const World world;
+    const Identity other("b.example");
+    const Ctx target = server_ctx(other);
+    const Listener one(world.identity, target.get());
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version);
+        const Handshake first = connect(client.get(), one.front.get(), nullptr, "a.example");
+        const Listener new_worker(world.identity, target.get());
+        BOOST_TEST(connect(client.get(), new_worker.front.get(), first.session.get(), "a.example").resumed);
+        // The name that is switched: a full handshake teaches where it goes, from then on it resumes.
+        const Handshake switched = connect(client.get(), one.front.get(), nullptr, "b.example");
+        const Handshake again = connect(client.get(), one.front.get(), switched.session.get(), "b.example");
+        BOOST_TEST(again.resumed);
+        // (A TLS 1.3 client of OpenSSL uses a session until it was resumed once.)
+        SSL_SESSION* last = version == TLS1_3_VERSION ? again.session.get() : switched.session.get();
+        const Handshake taught = connect(client.get(), new_worker.front.get(), last, "b.example");
+        BOOST_REQUIRE_MESSAGE(taught.done, taught.error);
+        BOOST_TEST(!taught.resumed);
+        BOOST_TEST(connect(client.get(), new_worker.front.get(), last, "b.example").resumed);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_open_context_s_ticket_gets_into_no_other) {
+    const World world;
+    const Ctx strict = world.strict(world.identity, world.ca_one);
+    const Listener open(world.identity);
+    for (const int version : versions) {
+        const Listener closed(world.identity, strict.get());
+        const Ctx client = client_ctx(version);
+        const Handshake first = connect(client.get(), open.front.get(), nullptr, "b.example");
+        BOOST_REQUIRE(!first.ticket.empty());
+        // The first contact, when nothing is known of where the name goes: no session that says who is there,
+        // where the server would think that it does.
+        const Handshake second =
+            connect(client.get(), closed.front.get(), first.session.get(), "b.example", &world.client_one);
+        BOOST_TEST(!second.done);
+        ERR_clear_error();
+        // From then on it is known: full handshakes.
+        for (int i = 0; i < 2; ++i) {
+            const Handshake third = connect(client.get(), closed.front.get(), first.session.get(),
+                                            "b.example", &world.client_one);
+            BOOST_REQUIRE_MESSAGE(third.done, third.error);
+            BOOST_TEST(!third.resumed);
+        }
+        const Handshake again = connect(client.get(), open.front.get(), nullptr, "b.example");
+        BOOST_TEST(connect(client.get(), open.front.get(), again.session.get(), "b.example").resumed);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_route_that_changes_lets_nobody_in) {
+    const World world;
+    const Ctx open = server_ctx(world.identity);
+    const Ctx strict = world.strict(world.identity, world.ca_one);
+    Listener listener(world.identity, open.get());
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    const Handshake first = connect(client.get(), listener.front.get(), nullptr, "b.example");
+    BOOST_TEST(connect(client.get(), listener.front.get(), first.session.get(), "b.example").resumed);
+    listener.target = strict.get();
+    // No certificate was shown, and the server would think that one was.
+    const Handshake wrong = connect(client.get(), listener.front.get(), first.session.get(), "b.example");
+    BOOST_TEST(!wrong.done);
+    ERR_clear_error();
+    // Now it is known: a full handshake.
+    const Handshake next =
+        connect(client.get(), listener.front.get(), first.session.get(), "b.example", &world.client_one);
+    BOOST_REQUIRE_MESSAGE(next.done, next.error);
+    BOOST_TEST(!next.resumed);
+    // The other way there is nothing to get: no new ticket, but no failure.
+    listener.target = open.get();
+    const Handshake back =
+        connect(client.get(), listener.front.get(), next.session.get(), "b.example", &world.client_one);
+    BOOST_TEST(back.done);
+    BOOST_TEST(
+        !connect(client.get(), listener.front.get(), next.session.get(), "b.example", &world.client_one)
+             .resumed);
+}
