@@ -28,6 +28,7 @@ class Planner {
             std::visit([this](const auto& order) { obey(order); }, *world_.order);
         retire_dead();
         destroy_expired_pairs();
+        forget_lost_pairs();
         if (now_.wall < 0)  // no key for such a time can be published (ring_codec.cpp)
             return std::move(plan_);
         carry_out_condemnations();
@@ -364,6 +365,11 @@ class Planner {
 };
 
 }  // namespace
+
+bool Plan::rests() const noexcept {
+    return std::ranges::all_of(actions,
+                               [](const Action& action) { return std::holds_alternative<Alarm>(action); });
+}
 
 Plan plan(const Now& now, const Policy& policy, const World& world) {
     return Planner(now, policy, world).run();

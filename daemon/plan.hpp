@@ -211,6 +211,9 @@ struct Plan {
     std::vector<Action> actions;
     std::int64_t next_edge = 0;                     ///< wall time of the next epoch
     std::optional<std::uint64_t> next_destruction;  ///< boot time of the next record to go, this plan done
+
+    /// Nothing to do; at most something to say.
+    [[nodiscard]] bool rests() const noexcept;
 };
 
 Plan plan(const Now& now, const Policy& policy, const World& world);

@@ -27,6 +27,9 @@ json parse(std::string_view text) {
             throw RequestError("the request has a key twice");
         return true;
     };
+    // The library takes a zero byte for the end.
+    if (text.find('\0') != std::string_view::npos)
+        throw RequestError("the request is not JSON");
     try {
         return json::parse(text, check);
     } catch (const json::exception&) {

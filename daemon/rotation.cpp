@@ -250,13 +250,13 @@ Rotation::Next Rotation::carry_out(std::optional<Order> order) {
         seen.order = std::exchange(order, {});
         const auto now = read_clocks();
         const auto todo = plan(now, config_.policy, seen);
-        if (todo.actions.empty() || pass == most_passes) {
+        for (const auto& action : todo.actions)
+            std::visit([this](const auto& wanted) { act(wanted); }, action);
+        if (todo.rests() || pass == most_passes) {
             if (now.wall < 0)
                 throw std::runtime_error("the clock is before 1970: no keys until it is set");
             return {todo.next_edge, todo.next_destruction};
         }
-        for (const auto& action : todo.actions)
-            std::visit([this](const auto& wanted) { act(wanted); }, action);
     }
 }
 

@@ -217,8 +217,6 @@ BOOST_AUTO_TEST_CASE(at_short_periods_all_that_share_the_pair_are_given_up) {
 
 BOOST_AUTO_TEST_CASE(revoke_all_takes_the_pairs_that_wait_for_their_time_too) {
     auto world = settled(Policy{300, 600}, {1'800'000'000, 50});
-    move(world, 300);
-    world.run();
     const auto before = world.token_pairs;
     BOOST_TEST(before.size() > pairs_named(world).size());
     std::set<KeyId> keys;

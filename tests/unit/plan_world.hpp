@@ -25,13 +25,13 @@ class PlanWorld {
             world.order = std::exchange(order, {});
             replacing_ = world.order && std::holds_alternative<daemon::Rotate>(*world.order);
             const auto plan = daemon::plan(now, policy, world);
-            if (plan.actions.empty())
-                return;
             for (const auto& action : plan.actions) {
                 maybe_die(kill_chance);
                 ++actions;
                 std::visit([&](const auto& a) { act(a, kill_chance); }, action);
             }
+            if (plan.rests())
+                return;
         }
         violations.insert("the plan comes to rest");
     }
