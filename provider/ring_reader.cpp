@@ -89,7 +89,10 @@ struct RingReader::Impl {
                 return false;
         return true;
     }
-    void end_look() noexcept { looker.store(0, std::memory_order_release); }
+    struct EndLook {
+        Impl* impl;
+        ~EndLook() { impl->looker.store(0, std::memory_order_release); }
+    };
 
     std::shared_ptr<const View> published() {
         const std::lock_guard lock(publishing());
@@ -114,10 +117,6 @@ struct RingReader::Impl {
     }
 
     void refresh(std::uint64_t second) {
-        struct EndLook {
-            Impl* impl;
-            ~EndLook() { impl->end_look(); }
-        };
         // The first look is waited for, else a thread would decline tickets that the ring opens. Later ones
         // are one thread's business, and while they last the others go on with what they have.
         if (!first_look_done.load(std::memory_order_acquire)) {
@@ -188,12 +187,12 @@ bool RingReader::look_again(std::uint64_t monotonic_milliseconds) noexcept {
         !impl.look_again_from_ms.compare_exchange_strong(from, monotonic_milliseconds + 100) ||
         !impl.begin_look())
         return false;
+    const Impl::EndLook end{&impl};
     try {
         impl.look();
     } catch (const std::exception&) {
         // Out of memory: the view stays.
     }
-    impl.end_look();
     return true;
 }
 

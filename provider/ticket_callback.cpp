@@ -123,12 +123,12 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
                                call.connection.client_random == client_random(call);
     const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
     const std::string_view server_name = name != nullptr ? name : "";
-    const ContextFacts* end = facts_of(call.libssl, call.ctx);
-    if (end != nullptr && !settings.audience_replaces) {
+    const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call.libssl, call.ctx);
+    if (end != nullptr) {
         // Of a resumed connection libssl knows the session's name only on TLS 1.2.
         learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
     }
-    if (by_our_ticket && !settings.audience_replaces && end != call.connection.expected) {
+    if (by_our_ticket && end != call.connection.expected) {
         return crossed(call, end);
     }
     if (!call.ring) {
@@ -168,6 +168,32 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     return accept;
 }
 
+/// Where a connection by this name will end. Empty where the settings' audience replaces all: no context
+/// matters then.
+struct Outlook {
+    RouteKey route = 0;
+    const ContextFacts* facts = nullptr;
+    bool guessed = false;  ///< the next sealing must be able to hold it against the truth
+};
+
+/// A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there. Of
+/// another, the last connection by this name tells where it goes; before the first one, that it goes nowhere
+/// is a guess.
+Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
+    Outlook outlook;
+    if (call.provider.settings().audience_replaces) {
+        return outlook;
+    }
+    const bool switched = call.ctx != call.connection.first_ctx;
+    outlook.route = route_of(call, server_name);
+    outlook.facts = switched ? nullptr : forecast(outlook.route);
+    if (outlook.facts == nullptr) {
+        outlook.guessed = !switched && may_switch_client_authentication(call.libssl, call.ctx);
+        outlook.facts = facts_of(call.libssl, call.ctx);
+    }
+    return outlook;
+}
+
 int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     if (!call.ring) {
@@ -202,22 +228,12 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         }
         server_name = *parsed;
     }
-    // A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there. Of
-    // another, the last connection by this name tells where it goes; before the first one, that it goes
-    // nowhere is a guess, which the next sealing must be able to hold against the truth.
-    const bool switched = call.ctx != call.connection.first_ctx;
-    const RouteKey route = route_of(call, server_name);
-    const ContextFacts* expected = switched ? nullptr : forecast(route);
-    const bool guessed = !switched && expected == nullptr && !settings.audience_replaces &&
-                         may_switch_client_authentication(call.libssl, call.ctx);
-    if (expected == nullptr) {
-        expected = facts_of(call.libssl, call.ctx);
-    }
+    const Outlook outlook = look_ahead(call, server_name);
     const bool tls13 = call.libssl.version(call.ssl) >= TLS1_3_VERSION;
-    if (guessed && tls13 && call.libssl.num_tickets(call.ssl) == 0) {
+    if (outlook.guessed && tls13 && call.libssl.num_tickets(call.ssl) == 0) {
         return declined(call.process, Decline::no_audience);
     }
-    const auto computed = audience_of(expected, settings, server_name);
+    const auto computed = audience_of(outlook.facts, settings, server_name);
     if (!computed) {
         return declined(call.process, Decline::no_audience);
     }
@@ -227,8 +243,8 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
     TicketExchange& exchange = call.connection.exchange;
     exchange = TicketExchange{};
     exchange.audience = *computed;
-    call.connection.route = route;
-    call.connection.expected = expected;
+    call.connection.route = outlook.route;
+    call.connection.expected = outlook.facts;
     call.connection.client_random = client_random(call);
     exchange.lineage_limit = call.now - settings.max_lineage;
     exchange.lineage_cap = record->seal_until;
@@ -239,7 +255,7 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (tls13 || guessed) {
+    if (tls13 || outlook.guessed) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);

@@ -29,9 +29,10 @@ constexpr auto wait_for_calls_to_end = std::chrono::milliseconds(500);
 
 /// Unlocked if another thread held it all that time. Polled: it is contended at changes only, and the
 /// ThreadSanitizer of GCC 12 does not see the pthread_mutex_clocklock() of std::timed_mutex.
-std::unique_lock<std::mutex> lock_for_a_while(std::mutex& mutex) {
+std::unique_lock<std::mutex> lock_for_a_while(std::mutex& mutex,
+                                              std::chrono::milliseconds patience = wait_for_other_thread) {
     std::unique_lock lock(mutex, std::try_to_lock);
-    const auto until = std::chrono::steady_clock::now() + wait_for_other_thread;
+    const auto until = std::chrono::steady_clock::now() + patience;
     while (!lock && std::chrono::steady_clock::now() < until) {
         std::this_thread::sleep_for(std::chrono::microseconds(100));
         static_cast<void>(lock.try_lock());
@@ -336,21 +337,16 @@ void TokenSealer::watch_exit_and_forks() {
 
 bool TokenSealer::hold_calls() noexcept {
     try {
-        const auto until = std::chrono::steady_clock::now() + wait_for_calls_to_end;
-        while (!mutex_.try_lock()) {
-            if (std::chrono::steady_clock::now() >= until) {
-                return false;
-            }
-            std::this_thread::sleep_for(std::chrono::microseconds(200));
-        }
+        auto lock = lock_for_a_while(mutex_, wait_for_calls_to_end);
         static const CallGate::Slot none;
-        if (gate_->close(none, wait_for_calls_to_end)) {
-            return true;
+        if (!lock || !gate_->close(none, wait_for_calls_to_end)) {
+            return false;
         }
-        mutex_.unlock();
+        lock.release();  // until release_calls()
+        return true;
     } catch (const std::exception&) {
+        return false;
     }
-    return false;
 }
 
 void TokenSealer::release_calls() noexcept {
