@@ -3,6 +3,7 @@
 // runs them by name).
 #define BOOST_TEST_MODULE callback
 #include "provider/ticket.hpp"
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
 
@@ -368,15 +369,12 @@ BOOST_AUTO_TEST_CASE(a_fork_of_a_serving_process_serves) {
     const Handshake first = connect(client.get(), server.get());
     BOOST_REQUIRE(!first.ticket.empty());
     for (int i = 0; i < 5; ++i) {
-        const pid_t child = fork();
-        if (child == 0) {
+        const int status = in_child([&] {
             Handshake next = connect(client.get(), server.get(), first.session.get());
             const bool good =
                 next.done && next.resumed && connect(client.get(), server.get(), next.session.get()).resumed;
-            _exit(good ? 0 : 1);
-        }
-        int status = 0;
-        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+            return good ? 0 : 1;
+        });
         BOOST_TEST(status == 0);
     }
     BOOST_TEST(connect(client.get(), server.get(), first.session.get()).resumed);
@@ -407,16 +405,13 @@ BOOST_AUTO_TEST_CASE(a_key_of_a_ring_not_seen_yet_opens) {
     const KeyName name = ring.add_current();
     int channel[2];
     BOOST_REQUIRE(pipe(channel) == 0);
-    const pid_t child = fork();
-    if (child == 0) {
+    const int status = in_child([&] {
         const Handshake theirs = connect(client.get(), server.get());
         unsigned char* der = nullptr;
         const int size = i2d_SSL_SESSION(theirs.session.get(), &der);
         const bool sent = size > 0 && named(theirs.ticket, name) && write(channel[1], der, size) == size;
-        _exit(sent ? 0 : 1);
-    }
-    int status = 0;
-    BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+        return sent ? 0 : 1;
+    });
     BOOST_REQUIRE(status == 0);
     Buffer bytes(1 << 16);
     const auto size = read(channel[0], bytes.data(), bytes.size());
@@ -428,8 +423,7 @@ BOOST_AUTO_TEST_CASE(a_key_of_a_ring_not_seen_yet_opens) {
 
 BOOST_AUTO_TEST_CASE(default_properties_of_the_site_do_not_matter) {
     for (const char* properties : {"provider=default", "provider!=stek"}) {
-        const pid_t child = fork();
-        if (child == 0) {
+        const int status = in_child([&] {
             KnownRing ring;
             ring.add_current();
             configure(ring);
@@ -440,10 +434,8 @@ BOOST_AUTO_TEST_CASE(default_properties_of_the_site_do_not_matter) {
             const Handshake first = connect(client.get(), server.get());
             const bool good =
                 !first.ticket.empty() && connect(client.get(), server.get(), first.session.get()).resumed;
-            _exit(good ? 0 : 1);
-        }
-        int status = 0;
-        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+            return good ? 0 : 1;
+        });
         BOOST_TEST(status == 0, properties);
     }
 }

@@ -3,6 +3,7 @@
 #include "provider/cipher.hpp"
 
 #include "provider/ticket.hpp"
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/token/open_token.hpp"
 
@@ -19,7 +20,6 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
-#include <sys/wait.h>
 
 using namespace stek;
 using namespace stek::tests;
@@ -244,13 +244,10 @@ BOOST_AUTO_TEST_CASE(forks_of_a_process_with_sealing_threads_seal) {
         });
     }
     for (int i = 0; i < 100; ++i) {
-        const pid_t child = fork();
-        if (child == 0) {
+        const int status = in_child([&] {
             alarm(60);  // a child that hangs in the module's locks ends by a signal
-            _exit(seal(for_children, name, iv, {}, message).empty() ? 1 : 0);
-        }
-        int status = 0;
-        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+            return seal(for_children, name, iv, {}, message).empty() ? 1 : 0;
+        });
         BOOST_TEST(status == 0);
     }
     stop = true;

@@ -2,6 +2,7 @@
 // why; and that the program's handshakes do not suffer. Each start is a process of its own.
 #define BOOST_TEST_MODULE settings_refused
 #include "provider/settings.hpp"
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/journal_catcher.hpp"
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
@@ -59,12 +60,7 @@ struct Scene {
     int start(const std::map<std::string, std::string>& section) {
         const std::string conf = ring.write_conf(section);
         heard = journal.entries().size();
-        const pid_t child = fork();
-        if (child == 0) {
-            _exit(serve(conf, name, identity));
-        }
-        int status = 0;
-        BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+        const int status = in_child([&] { return serve(conf, name, identity); });
         return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     }
     /// The last start's line with this text; empty if there is none.

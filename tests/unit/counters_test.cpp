@@ -3,6 +3,7 @@
 #define BOOST_TEST_MODULE counters
 #include "provider/counters.hpp"
 
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/workspace.hpp"
 
 #include <csignal>
@@ -47,14 +48,10 @@ struct Fixture {
 
 /// Runs in a child of its own, to its end.
 void in_child(const std::function<void()>& work) {
-    const pid_t child = ::fork();
-    BOOST_REQUIRE(child >= 0);
-    if (child == 0) {
+    const int status = tests::in_child([&] {
         work();
-        ::_exit(0);
-    }
-    int status = -1;
-    BOOST_REQUIRE(::waitpid(child, &status, 0) == child);
+        return 0;
+    });
     BOOST_REQUIRE(status == 0);
 }
 
