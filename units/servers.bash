@@ -21,5 +21,14 @@ server_mount_points() {
     printf '/var/lib/haproxy/%s\n' run/ run/stekd/ etc/ etc/stekd/ etc/stekd/softhsm2.conf
 }
 
+# Lines of "file setting": what Debian's configuration has against tickets, whose keys nobody renewed until now. It is
+# the site's to take out.
+server_ticket_bans() {
+    case $1 in
+        haproxy) echo "/etc/haproxy/haproxy.cfg no-tls-tickets" ;;
+        apache2) echo "/etc/apache2/mods-available/ssl.conf SSLSessionTickets off" ;;
+    esac
+}
+
 systemd_runs() { [ -d /run/systemd/system ]; }
 reload_units() { ! systemd_runs || systemctl daemon-reload; }
