@@ -52,7 +52,7 @@ Service::Service(Config config) : rotation_(std::move(config)) {
         log(LOG_WARNING, "somebody removed " + (file == rotation_.config().keyring ? "the key ring" : file));
         turn();
     });
-    listen();
+    hear_by(listen_at(rotation_.config().control));
 }
 
 Service::~Service() {
@@ -193,8 +193,10 @@ void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
         auto config = load_config(rotation_.config().file);
+        // Before anything else is changed: what may fail leaves the old configuration whole.
+        auto control = listen_at(config.control);
         watched([&] { return rotation_.reconfigure(std::move(config)); });
-        listen();
+        hear_by(std::move(control));
         log(LOG_NOTICE, "configuration read anew");
     } catch (...) {
         log(LOG_ERR, "the old configuration stays: " + current_failure().what);

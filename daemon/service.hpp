@@ -41,7 +41,9 @@ class Service {
     std::string attempt(const std::function<Rotation::Next()>& work);
     Rotation::Next watched(const std::function<Rotation::Next()>& work);
     void watch_for_losses();
-    void listen();  ///< at the control socket, as configured
+    /// A control socket for a configuration that is not in force yet. Throws as Control does.
+    std::unique_ptr<Control> listen_at(const std::string& path);
+    void hear_by(std::unique_ptr<Control> control);
     nlohmann::json answer(const Request& request);
     nlohmann::json answer_order(const Order& order);
     void rest_until(const Rotation::Next& next);

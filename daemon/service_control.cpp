@@ -21,15 +21,16 @@ Health Service::health() const {
     return health;
 }
 
-// Also a socket that somebody removed comes back by this.
-void Service::listen() {
-    const auto& path = rotation_.config().control;
-    if (control_ && control_->path() == path && control_->in_place())
-        return;
-    control_.reset();
-    if (!path.empty())
-        control_ = std::make_unique<Control>(loop_, path,
-                                             [this](const Request& request) { return answer(request); });
+// Null: the one there is goes on. Also a socket that somebody removed comes back by this.
+std::unique_ptr<Control> Service::listen_at(const std::string& path) {
+    if (path.empty() || (control_ && control_->path() == path && control_->in_place()))
+        return nullptr;
+    return std::make_unique<Control>(loop_, path, [this](const Request& request) { return answer(request); });
+}
+
+void Service::hear_by(std::unique_ptr<Control> control) {
+    if (control || rotation_.config().control.empty())
+        control_ = std::move(control);
 }
 
 json Service::answer(const Request& request) {

@@ -388,6 +388,24 @@ BOOST_AUTO_TEST_CASE(a_stale_socket_is_replaced_and_another_daemons_is_not) {
     BOOST_TEST(fs::is_regular_file(other.config()));
 }
 
+BOOST_AUTO_TEST_CASE(a_reload_with_a_path_that_is_taken_leaves_the_old_one) {
+    Running stekd;
+    const auto right = read_file(stekd.config());
+    stekd.edit("period = 3600", "period = 1800");
+    stekd.edit("\"" + stekd.socket() + "\"", "\"" + stekd.config() + "\"");
+    stekd.daemon->signal(SIGHUP);
+    BOOST_TEST(stekd.says("the old configuration stays: "));
+    BOOST_TEST(stekd.still_answers());
+    BOOST_TEST(stekd.ring()->period == 3600U);
+    const auto moved = stekd.directory / "run/elsewhere";
+    write_file(stekd.config(), right);
+    stekd.edit(stekd.socket(), moved);
+    stekd.daemon->signal(SIGHUP);
+    BOOST_TEST(stekd.says("configuration read anew"));
+    BOOST_TEST(ask_stekd(moved, {{"do", "status"}}).at("ok").get<bool>());
+    BOOST_TEST(!fs::exists(stekd.socket()));
+}
+
 BOOST_AUTO_TEST_CASE(a_socket_that_was_removed_comes_back_with_a_reload) {
     Running stekd;
     fs::remove(stekd.socket());

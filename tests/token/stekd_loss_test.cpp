@@ -180,3 +180,35 @@ BOOST_AUTO_TEST_CASE(a_clock_that_jumps_ahead_and_back_costs_no_key) {
     BOOST_TEST(instance.once().exit_code == 0);
     BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
 }
+
+BOOST_AUTO_TEST_CASE(a_clock_that_jumps_under_a_running_one_costs_no_key) {
+    StekdInstance instance;
+    const auto clock = instance.space.path() / "clock";
+    const auto set_clock = [&](const std::string& shift) {
+        write_file(clock.string() + ".new", shift + "\n");
+        fs::rename(clock.string() + ".new", clock);
+    };
+    set_clock("+0");
+    instance.start({{"LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"},
+                    {"FAKETIME_TIMESTAMP_FILE", clock},
+                    {"FAKETIME_NO_CACHE", "1"},
+                    {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}});
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto before = instance.ring();
+    for (const int days : {10, -10, 0}) {
+        set_clock((days < 0 ? "" : "+") + std::to_string(days) + "d");
+        // The kernel's own clock did not move, so nobody wakes the daemon; a reload does.
+        instance.daemon->signal(SIGHUP);
+        const auto there = [&] { return time(nullptr) + days * 86400; };
+        BOOST_TEST(eventually(
+            [&] {
+                const auto ring = instance.ring();
+                return ring && sealing_record(*ring, there(), 0) != nullptr;
+            },
+            60s));
+        for (const auto& record : before->records)
+            BOOST_TEST(opening_record(*instance.ring(), record->name, time(nullptr)) != nullptr);
+    }
+    BOOST_TEST(instance.daemon->running());
+    BOOST_TEST(instance.log().find("chain key made", instance.log().find("ready")) == std::string::npos);
+}

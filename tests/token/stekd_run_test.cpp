@@ -5,6 +5,7 @@
 #include "provider/vault.hpp"
 #include "stekd_instance.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <thread>
@@ -53,11 +54,16 @@ class NotifySocket {
     int fd_;
 };
 
-unsigned objects_in(const fs::path& directory) {
-    unsigned count = 0;
+/// The key objects in a token's directory.
+std::set<std::string> object_files(const fs::path& directory) {
+    std::set<std::string> files;
     for (const auto& file : fs::directory_iterator(directory))
-        count += file.path().extension() == ".object" && file.path().filename() != "token.object" ? 1 : 0;
-    return count;
+        if (file.path().extension() == ".object" && file.path().filename() != "token.object")
+            files.insert(file.path().filename());
+    return files;
+}
+unsigned objects_in(const fs::path& directory) {
+    return static_cast<unsigned>(object_files(directory).size());
 }
 
 /// The vault's directory is the one that nobody else may enter.
@@ -104,9 +110,33 @@ BOOST_AUTO_TEST_CASE(at_every_moment_there_is_a_key) {
     BOOST_TEST(instance.daemon->exit_code() == 0);
 }
 
-BOOST_AUTO_TEST_CASE(a_pair_goes_with_its_last_record_and_the_chain_goes_on) {
-    // Epochs of ten minutes have a pair each; moving the state's slots back makes them old.
+BOOST_AUTO_TEST_CASE(pairs_go_with_their_records_and_the_chain_goes_on) {
     StekdInstance instance(3600, 7200);
+    BOOST_REQUIRE(instance.once().exit_code == 0);
+    const auto files = [&] { return object_files(token_directory(instance, false)); };
+    const auto before = files();
+    const auto keys = instance.ring();
+    for (int hour = 1; hour <= 5; ++hour) {
+        // The age goes with the clock: both are moved.
+        const auto outcome = run({"faketime", "-f", "+" + std::to_string(hour) + "h", STEK_STEKD, "--config",
+                                  instance.config(), "--once"});
+        BOOST_TEST(outcome.exit_code == 0, outcome.output);
+    }
+    const auto ring = instance.ring();
+    std::set<PairId> pairs;
+    for (const auto& record : ring->records) {
+        pairs.insert(record->pair);
+        BOOST_TEST(
+            std::ranges::none_of(keys->records, [&](const auto& old) { return old->name == record->name; }));
+    }
+    const auto after = files();
+    BOOST_TEST(after.size() == 2 * pairs.size());
+    BOOST_TEST(std::ranges::none_of(before, [&](const auto& file) { return after.contains(file); }));
+    BOOST_TEST(objects_in(token_directory(instance, true)) == 1U);  // one chain key, the newest
+}
+
+BOOST_AUTO_TEST_CASE(without_a_state_its_pairs_are_strays_and_go) {
+    StekdInstance instance;
     BOOST_TEST(instance.once().exit_code == 0);
     const auto before = objects_in(token_directory(instance, false));
     fs::remove(instance.ring_file());
