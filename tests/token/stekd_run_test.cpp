@@ -264,3 +264,24 @@ BOOST_AUTO_TEST_CASE(a_ring_that_is_removed_comes_back_with_the_next_turn) {
     BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
     BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
 }
+
+// No descriptor is polled, no lock waited for with a time: till the next epoch the kernel has no reason to
+// run it.
+BOOST_AUTO_TEST_CASE(idle_it_is_not_woken) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto switches = [&] {
+        long sum = 0;
+        for (const auto& task :
+             fs::directory_iterator("/proc/" + std::to_string(instance.daemon->pid()) + "/task")) {
+            const auto status = read_file(task.path() / "status");
+            sum += std::stol(status.substr(status.find("\nvoluntary_ctxt_switches:") + 25));
+        }
+        return sum;
+    };
+    std::this_thread::sleep_for(3s);
+    const auto before = switches();
+    std::this_thread::sleep_for(15s);
+    BOOST_TEST(switches() == before);
+}
