@@ -7,4 +7,9 @@ namespace stek::daemon {
 /// unit says so. Throws std::system_error.
 void guard_process();
 
+/// Keeps all of this process's memory out of swap, for the PKCS#11 module's sake: SoftHSM 2.6.1 as Debian
+/// builds it locks none of its own. Takes no more memory than is used. False without CAP_IPC_LOCK or an
+/// unlimited RLIMIT_MEMLOCK; then only Secrets are locked.
+bool lock_memory() noexcept;
+
 }  // namespace stek::daemon

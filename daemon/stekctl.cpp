@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
     int code = exit_software;
     try {
         guard_process();
+        static_cast<void>(lock_memory());
         return run(argc, argv);
     } catch (const WouldOverwrite& error) {
         std::cerr << "stekctl: " << error.what() << '\n';

@@ -16,6 +16,8 @@ using namespace stek::daemon;
 
 int serve(Config config) {
     try {
+        if (!lock_memory())
+            log(LOG_NOTICE, "memory may be swapped out: RLIMIT_MEMLOCK is not unlimited");
         Service service(std::move(config));
         return service.run();
     } catch (...) {

@@ -82,7 +82,8 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
     void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (handle == nullptr) {
         const char* reason = dlerror();
-        throw ModuleError("module-path " + path + " cannot be loaded: " + (reason ? reason : "unknown reason"));
+        throw ModuleError("module-path " + path +
+                          " cannot be loaded: " + (reason ? reason : "unknown reason"));
     }
     RefusedPins::shared();  // here, because servers map the module before they fork
     auto library = std::make_shared<const Library>(path, function_list(handle, path));

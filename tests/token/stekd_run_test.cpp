@@ -285,3 +285,18 @@ BOOST_AUTO_TEST_CASE(idle_it_is_not_woken) {
     std::this_thread::sleep_for(15s);
     BOOST_TEST(switches() == before);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they make nothing of mlockall()
+BOOST_AUTO_TEST_CASE(its_memory_is_locked_and_small) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto status = read_file("/proc/" + std::to_string(instance.daemon->pid()) + "/status");
+    const auto kilobytes = [&](const std::string& name) {
+        return std::stol(status.substr(status.find("\n" + name + ":") + name.size() + 2));
+    };
+    BOOST_TEST(kilobytes("VmLck") > 4096);  // root here, so no limit holds
+    BOOST_TEST(kilobytes("VmRSS") < 16384);
+    BOOST_TEST(instance.log().find("swapped out") == std::string::npos);
+}
+#endif
