@@ -280,10 +280,17 @@ BOOST_AUTO_TEST_CASE(idle_it_is_not_woken) {
         }
         return sum;
     };
-    std::this_thread::sleep_for(3s);
-    const auto before = switches();
-    std::this_thread::sleep_for(15s);
-    BOOST_TEST(switches() == before);
+    const auto in_a_while = [&] {
+        std::this_thread::sleep_for(3s);
+        const auto before = switches();
+        std::this_thread::sleep_for(15s);
+        return switches() - before;
+    };
+    const auto generation = instance.ring()->generation;
+    auto woken = in_a_while();
+    if (instance.ring()->generation != generation)  // an hour began meanwhile
+        woken = in_a_while();
+    BOOST_TEST(woken == 0);
 }
 
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they make nothing of mlockall()
