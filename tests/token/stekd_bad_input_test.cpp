@@ -1,5 +1,6 @@
 // What an operator or a machine may get wrong: PINs, tokens, modules, disks that are full.
 #define BOOST_TEST_MODULE stekd_bad_input
+#include "expect.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 
@@ -20,11 +21,6 @@ using namespace stek::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-void expect(const Outcome& outcome, int code, const std::string& text) {
-    BOOST_TEST(outcome.exit_code == code, outcome.output);
-    BOOST_TEST(outcome.output.find(text) != std::string::npos, outcome.output);
-}
 
 /// A small file system of its own below the instance, seen by this process and its children only.
 class SmallDisk {

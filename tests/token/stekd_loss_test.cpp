@@ -1,5 +1,6 @@
 // What is lost, wrong or hung while stekd runs: it notices at once, and goes on or ends when asked.
 #define BOOST_TEST_MODULE stekd_loss
+#include "expect.hpp"
 #include "provider/ring_file.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
@@ -13,32 +14,6 @@ using namespace stek::test;
 using namespace std::chrono_literals;
 using nlohmann::json;
 
-namespace {
-
-fs::path directory_of(const StekdInstance& instance, const std::string& serial) {
-    for (const auto& entry : fs::directory_iterator(instance.directory / "tokens")) {
-        auto name = entry.path().filename().string();
-        std::erase(name, '-');
-        if (name.ends_with(serial))
-            return entry.path();
-    }
-    throw std::runtime_error("no token " + serial);
-}
-
-unsigned objects_in(const fs::path& directory) {
-    unsigned count = 0;
-    for (const auto& file : fs::directory_iterator(directory))
-        count += file.path().extension() == ".object" && file.path().filename() != "token.object" ? 1 : 0;
-    return count;
-}
-
-void expect(const Outcome& outcome, int code, const std::string& text) {
-    BOOST_TEST(outcome.exit_code == code, outcome.output);
-    BOOST_TEST(outcome.output.find(text) != std::string::npos, outcome.output);
-}
-
-}  // namespace
-
 // The next epoch is up to an hour away: what comes back comes because the loss was noticed.
 BOOST_AUTO_TEST_CASE(a_lost_ring_and_a_lost_ticket_token_come_back_at_once) {
     StekdInstance instance;
@@ -49,7 +24,7 @@ BOOST_AUTO_TEST_CASE(a_lost_ring_and_a_lost_ticket_token_come_back_at_once) {
     BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
     fs::rename(instance.ring_file(), instance.ring_file() + ".away");
     BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
-    const auto lost = directory_of(instance, first->token_serial);
+    const auto lost = instance.token_directory(first->token_serial);
     fs::rename(lost, instance.directory / "away");
     BOOST_TEST(eventually([&] { return instance.ring()->token_serial != first->token_serial; }, 90s));
     // The old one comes back beside it: the one that the state remembers goes on.
@@ -101,8 +76,8 @@ BOOST_AUTO_TEST_CASE(an_expired_pair_goes_though_no_file_can_be_written) {
     StekdInstance instance;
     BOOST_REQUIRE(instance.once().exit_code == 0);
     const auto ring = instance.ring();
-    const auto token = directory_of(instance, ring->token_serial);
-    const auto before = objects_in(token);
+    const auto token = instance.token_directory(ring->token_serial);
+    const auto before = object_files(token).size();
     KeyRing older;
     older.location = ring->location;
     older.token_serial = ring->token_serial;
@@ -134,7 +109,7 @@ BOOST_AUTO_TEST_CASE(an_expired_pair_goes_though_no_file_can_be_written) {
     fs::create_directories(instance.ring_file() + ".new/x");
     const auto outcome = instance.once();
     expect(outcome, 75, "state.json.new");
-    BOOST_TEST(objects_in(token) == before - 2, outcome.output);
+    BOOST_TEST(object_files(token).size() == before - 2, outcome.output);
 }
 
 BOOST_AUTO_TEST_CASE(a_module_that_is_none_exits_78) {

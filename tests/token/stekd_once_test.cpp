@@ -1,5 +1,6 @@
 // stekd --once, --check and stekctl status: what they do, what they say, how they leave.
 #define BOOST_TEST_MODULE stekd_once
+#include "expect.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 
@@ -33,11 +34,6 @@ struct FaultyInstance {
     FaultyModule module;
     StekdInstance instance;
 };
-
-void expect(const Outcome& outcome, int code, const std::string& text) {
-    BOOST_TEST(outcome.exit_code == code, outcome.output);
-    BOOST_TEST(outcome.output.find(text) != std::string::npos, outcome.output);
-}
 
 }  // namespace
 

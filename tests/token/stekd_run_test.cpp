@@ -54,14 +54,6 @@ class NotifySocket {
     int fd_;
 };
 
-/// The key objects in a token's directory.
-std::set<std::string> object_files(const fs::path& directory) {
-    std::set<std::string> files;
-    for (const auto& file : fs::directory_iterator(directory))
-        if (file.path().extension() == ".object" && file.path().filename() != "token.object")
-            files.insert(file.path().filename());
-    return files;
-}
 unsigned objects_in(const fs::path& directory) {
     return static_cast<unsigned>(object_files(directory).size());
 }
