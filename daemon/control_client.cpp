@@ -85,7 +85,7 @@ json exchange(const std::string& path, const std::string& request, const Deadlin
     // EPIPE: it sends us away, and says why.
     if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0 && errno != EPIPE)
         fail(path, std::string("cannot ask: ") + std::strerror(errno));
-    const auto reply = json::parse(receive(path, fd.get(), deadline), nullptr, false);
+    auto reply = json::parse(receive(path, fd.get(), deadline), nullptr, false);
     if (!reply.is_object() || !reply.contains("ok") || !reply.at("ok").is_boolean())
         fail(path, "the answer cannot be understood");
     return reply;
@@ -99,7 +99,7 @@ json ask_stekd(const std::string& socket, const json& request, milliseconds pati
     if (text.size() > longest_request)
         fail(socket, "the request is too long; ask for less at once");
     for (;;) {
-        const auto reply = exchange(socket, text, deadline);
+        auto reply = exchange(socket, text, deadline);
         if (reply.at("ok").get<bool>())
             return reply;
         // Sent away before it was heard: asking again asks once.

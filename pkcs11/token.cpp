@@ -67,7 +67,7 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, const CK_TOKEN_INF
       serial_(unpadded(info.serialNumber)),
       login_(std::make_shared<LoginState>()) {}
 
-std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUri& uri,
+std::shared_ptr<Token> Token::find(const std::shared_ptr<Module>& module, const TokenUri& uri,
                                    const std::string& preferred) {
     if (!module->usable_here()) {
         throw TokenError("token URI " + uri.text() + ": the module is not initialised in this process");

@@ -24,7 +24,7 @@ class Token {
     /// Finds the one token that the URI means. Where several match it, the one with serial `preferred`, if
     /// not empty: an old token that comes back beside its replacement must not end anything. Throws
     /// TokenError (none, several, not initialised), Error.
-    static std::shared_ptr<Token> find(std::shared_ptr<Module> module, const TokenUri& uri,
+    static std::shared_ptr<Token> find(const std::shared_ptr<Module>& module, const TokenUri& uri,
                                        const std::string& preferred = {});
 
     /// Throws TokenError naming each mechanism that is absent or lacks a function: "token stek-ticket has no
