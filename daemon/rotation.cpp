@@ -102,8 +102,9 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
     try {
         return std::make_unique<Tokens>(config_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
+        const auto remains = softhsm_token_directory(config_.module_config, state_.token_serial);
         const bool its_files_are_there =
-            !softhsm_token_directory(config_.module_config, state_.token_serial).empty();
+            !remains.empty() && std::filesystem::exists(remains + "/token.object");
         if (config_.remake_pins.empty() || its_files_are_there)
             throw;
         // Without the state nobody knows whether a token was lost or the URI is wrong.
@@ -117,6 +118,9 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
             log(LOG_WARNING,
                 std::string("the ticket token is lost and made anew, older tickets open no more: ") +
                     lost.what());
+        // Keys without a token; or the generation file alone, which SoftHSM writes to the last.
+        if (!remains.empty())
+            std::filesystem::remove_all(remains);
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
