@@ -107,8 +107,8 @@ std::size_t Judge::count(Verdict verdict, const std::string& group) const {
 }
 
 std::size_t Judge::attempts() const {
-    return static_cast<std::size_t>(
-        std::ranges::count_if(tried_, [](const Tried& row) { return row.group != "honest"; }));
+    return static_cast<std::size_t>(std::ranges::count_if(
+        tried_, [](const Tried& row) { return row.group != "honest" && row.group != "stated"; }));
 }
 
 void Judge::print() const {
@@ -122,7 +122,8 @@ void Judge::print() const {
                 verdict = row.group == "honest" ? row.why : "ok, gives nothing: " + row.why;
                 break;
             case Verdict::succeeded:
-                verdict = "SUCCEEDED: " + row.use + (prize_->is_in(row.bytes) ? " [the STEK's bytes]" : "");
+                verdict = (row.group == "stated" ? "possible, as stated: " : "SUCCEEDED: ") + row.use +
+                          (prize_->is_in(row.bytes) ? " [the STEK's bytes]" : "");
                 break;
             case Verdict::broken:
                 verdict = "NO PROOF: could not be tried, or gave what nobody has explained";
@@ -131,7 +132,11 @@ void Judge::print() const {
         std::printf("%-8s%-66s %-36s %s\n", row.group.c_str(), row.name.c_str(), row.answer.c_str(),
                     verdict.c_str());
     }
-    std::printf("%zu attempts, %zu succeeded\n", attempts(), count(Verdict::succeeded));
+    const std::size_t stated = count(Verdict::succeeded, "stated");
+    std::printf("%zu attempts, %zu succeeded", attempts(), count(Verdict::succeeded) - stated);
+    if (stated > 0)
+        std::printf("; %zu more are possible as the threat model states", stated);
+    std::printf("\n");
     std::fflush(stdout);
 }
 

@@ -43,7 +43,7 @@ class Judge {
     /// How many of the verdict; the honest rows count for none but `broken`.
     [[nodiscard]] std::size_t count(Verdict verdict, const std::string& group = {}) const;
     [[nodiscard]] std::size_t attempts() const;
-    /// Every row, and "N attempts, 0 succeeded".
+    /// Every row, and "N attempts, 0 succeeded". Group "stated" is counted apart.
     void print() const;
 
   private:
