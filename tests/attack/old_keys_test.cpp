@@ -57,6 +57,8 @@ BOOST_AUTO_TEST_CASE(stekd_wraps_to_no_planted_pair) {
     plant(target, strange);
     const Key planted = private_half_in(target.ticket_directory(), strange);
     BOOST_REQUIRE(planted);
+    const Key real = private_half_in(target.ticket_directory(), known);
+    BOOST_REQUIRE(real);
     plant(target, known);  // beside the pair that the next epoch's key is wrapped to
     for (int round = 0; round < 2; ++round) {
         const auto outcome = target.control({"rotate"});
@@ -68,6 +70,9 @@ BOOST_AUTO_TEST_CASE(stekd_wraps_to_no_planted_pair) {
             BOOST_TEST((record->pair != strange));
             BOOST_TEST(state.public_keys.contains(record->pair), "a pair that stekd did not make");
             BOOST_TEST(unwrapped_outside(planted, *record).empty(), "wrapped to the planted pair");
+            if (record->pair == known)
+                BOOST_TEST(unwrapped_outside(real, *record).size() == 32U,
+                           "wrapped to the planted pair of the same id");
         }
     }
 }
