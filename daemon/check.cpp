@@ -3,6 +3,7 @@
 #include "daemon/access.hpp"
 #include "daemon/check_server.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/looks.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
@@ -12,7 +13,6 @@
 #include <optional>
 
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 namespace stek::daemon {
 namespace {
@@ -42,13 +42,6 @@ class Report {
 
 [[noreturn]] void wrong(const std::string& what) {
     throw std::runtime_error(what);
-}
-
-std::string look_at_token(const std::shared_ptr<pkcs11::Module>& module, const pkcs11::TokenUri& uri,
-                          std::span<const pkcs11::NeededMechanism> mechanisms) {
-    const auto token = pkcs11::Token::find(module, uri);
-    token->require(mechanisms);
-    return token->label() + ", serial " + token->serial();
 }
 
 // Without logging in or writing, for a stekd that runs would be in the way of.
@@ -110,14 +103,7 @@ void check_tokens(Report& report, const Config& config) {
 }
 
 void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
-    report.look("paths." + key, [&] {
-        struct stat status {};
-        if (::stat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
-            wrong("there is no directory " + directory.string());
-        if (::access(directory.c_str(), W_OK | X_OK) != 0)
-            wrong(directory.string() + " cannot be written to");
-        return directory.string();
-    });
+    report.look("paths." + key, [&] { return look_at_directory(directory); });
 }
 
 void check_keyring(Report& report, const Config& config) {
@@ -127,9 +113,7 @@ void check_keyring(Report& report, const Config& config) {
     const auto there = std::filesystem::status(config.keyring, error);
     if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
         report.look("paths.keyring", [&]() -> std::string { wrong(config.keyring + " is no file"); });
-    struct statfs where {};
-    constexpr long tmpfs = 0x01021994;  // statfs(2)
-    if (::statfs(directory.c_str(), &where) == 0 && where.f_type != tmpfs)
+    if (!is_on_tmpfs(directory))
         report.note("paths.keyring", directory.string() + " is not a tmpfs: the ring would survive the boot");
 }
 

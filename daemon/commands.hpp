@@ -17,6 +17,7 @@ void add_init(CLI::App& app, Chosen& chosen);
 void add_status(CLI::App& app, Chosen& chosen);
 void add_rotate(CLI::App& app, Chosen& chosen);
 void add_revoke(CLI::App& app, Chosen& chosen);
+void add_doctor(CLI::App& app, Chosen& chosen);
 
 inline constexpr char default_config[] = "/etc/stekd/stekd.toml";
 

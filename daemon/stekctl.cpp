@@ -21,7 +21,7 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", STEKD_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_init, add_status, add_rotate, add_revoke})
+    for (const auto add : {add_init, add_status, add_rotate, add_revoke, add_doctor})
         add(app, chosen);
     try {
         app.parse(argc, argv);

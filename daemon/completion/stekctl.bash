@@ -49,6 +49,9 @@ _stekctl() {
         words=$(_stekctl_words subcommands "$program")
     elif [[ $subcommand == revoke ]]; then
         words="all $(_stekctl_keys "$program")"
+    elif [[ $subcommand == doctor && $before != --servername ]]; then
+        # A colon breaks words in bash (COMP_WORDBREAKS), so a port is not offered behind one.
+        words=$(compgen -A hostname -- "$word")
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }
