@@ -108,12 +108,17 @@ class Reader {
         return true;
     }
 
+    // A new ring has its readers' ACL, and so have the token's files when it is made.
+    [[nodiscard]] std::string give_again() const {
+        return site_.runs() ? site_.rotate_command() : site_.start_command();
+    }
+
     void look_at_readable(const std::string& path, const std::string& what) {
         if (const int error = attempt(path, O_RDONLY); error != 0 && error != ENOENT)
-            fail("it cannot read " + what + " " + path + ": " + std::strerror(error), site_.reload_command());
+            fail("it cannot read " + what + " " + path + ": " + std::strerror(error), give_again());
         if (attempt(path, W_OK, true) == 0)
             fail("it can change " + what + " " + path,
-                 "setfacl -b " + path + "; chmod 640 " + path + "; " + site_.reload_command());
+                 "setfacl -b " + path + "; chmod 640 " + path + "; " + give_again());
     }
 
     void look_at_ring() {
@@ -132,7 +137,7 @@ class Reader {
             look_at_readable(entry.path().string(), "the ticket token's");
         if (attempt(directory, W_OK, true) == 0)
             fail("it can change the ticket token " + directory,
-                 "setfacl -b " + directory + "; chmod 750 " + directory + "; " + site_.reload_command());
+                 "setfacl -b " + directory + "; chmod 750 " + directory + "; " + give_again());
     }
 
     void look_at_stats() {
@@ -187,9 +192,9 @@ class Reader {
 void diagnose_readers(Diagnosis& diagnosis, const Site& site) {
     const auto& names = site.config.readers;
     if (names.empty())
-        return diagnosis.warn(
-            "readers", "there are none: no TLS server may read the key ring",
-            "readers = [\"www-data\"] in " + site.config.file + ", then: " + site.reload_command());
+        return diagnosis.warn("readers", "there are none: no TLS server may read the key ring",
+                              "readers = [\"www-data\"] in " + site.config.file +
+                                  ", then: " + site.reload_command() + "; " + site.rotate_command());
     if (::geteuid() != 0)
         return diagnosis.note("readers", "only root can try what they may do", "sudo stekctl doctor");
     for (const auto& name : names) {

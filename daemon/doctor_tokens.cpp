@@ -38,9 +38,18 @@ std::string ring_serial(const Config& config) {
     }
 }
 
+/// A token that was not found. SoftHSM shows each user the tokens whose files it may read.
+void report_missing(Diagnosis& diagnosis, const char* subject, const std::string& what,
+                    const std::string& remedy) {
+    if (::geteuid() != 0)
+        diagnosis.note(subject, what, "sudo stekctl doctor");
+    else
+        diagnosis.fail(subject, what, remedy);
+}
+
 // stekd.service sees the vault in a mount namespace of its own; from outside it is elsewhere.
 void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr<pkcs11::Module>& module) {
-    const std::string subject = "vault token";
+    const char* subject = "vault token";
     try {
         diagnosis.fine(subject, look_at_token(module, site.config.vault, vault_mechanisms()));
     } catch (const std::exception& error) {
@@ -50,11 +59,8 @@ void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
         else if (site.is_system && fs::exists(std::string(system_vault) + "/token.object", ignored))
             diagnosis.fine(subject,
                            std::string("in ") + system_vault + ", which stekd.service shows to stekd alone");
-        else if (site.is_system && ::geteuid() != 0)
-            diagnosis.note(subject, std::string(system_vault) + " is for root and stekd",
-                           "sudo stekctl doctor");
         else
-            diagnosis.fail(subject, error.what(),
+            report_missing(diagnosis, subject, error.what(),
                            "put its files back below " + softhsm_tokens_directory(site.config.module_config) +
                                " from a backup, or make a new instance: stekctl init --location " +
                                site.config.location);
@@ -64,7 +70,7 @@ void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
 void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
                           const std::shared_ptr<pkcs11::Module>& module) {
     const auto serial = ring_serial(site.config);
-    const std::string subject = "ticket token";
+    const char* subject = "ticket token";
     const auto restart = site.restart_command();
     try {
         const auto seen = look_at_token(module, site.config.ticket, ticket_mechanisms(true), serial);
@@ -75,7 +81,7 @@ void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
                                ", which is not there: no server can use it",
                            restart);
     } catch (const std::exception& error) {
-        diagnosis.fail(subject, error.what(),
+        report_missing(diagnosis, subject, error.what(),
                        site.config.remake_pins.empty()
                            ? "put the token back, or set ticket.remake_pins in " + site.config.file +
                                  " and stekd makes it anew: " + restart
