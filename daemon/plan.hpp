@@ -85,6 +85,7 @@ struct Policy {
 struct KeyId {
     std::uint64_t epoch = 0;
     std::uint32_t revision = 0;
+    // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 of a comparison for a pointer
     auto operator<=>(const KeyId&) const = default;
 };
 

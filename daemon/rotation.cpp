@@ -4,9 +4,11 @@
 #include "daemon/places.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
+#include "provider/file.hpp"
 
 #include <algorithm>
 #include <ctime>
+#include <fcntl.h>
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
@@ -171,7 +173,14 @@ void Rotation::open() {
     if (const auto removed = tokens->sweep_unfinished(); removed != 0)
         log(LOG_NOTICE, "objects that a kill left unfinished removed: " + std::to_string(removed));
     tokens->give_access(readers_);
+    give_ring_access();
     tokens_ = std::move(tokens);
+}
+
+// Readers may be others than when it was published.
+void Rotation::give_ring_access() const {
+    if (const Fd ring(::open(config_.keyring.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)); ring)
+        readers_.allow_reading(ring.get(), config_.keyring);
 }
 
 // Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep

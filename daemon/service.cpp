@@ -216,27 +216,38 @@ void Service::fold_counters() const {
     }
 }
 
-int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept {
-    std::uint64_t expirations = 0;
-    if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
-        log(LOG_NOTICE, "the clock was set");
-    static_cast<Service*>(self)->turn();
+// sd-event is C: what gets this far (no memory for a timer, say) ends the loop, and systemd starts stekd
+// anew.
+template <typename Work>
+int Service::shielded(void* self, const Work& work) noexcept {
+    auto* service = static_cast<Service*>(self);
+    try {
+        work(*service);
+    } catch (...) {
+        sd_event_exit(service->loop_, exit_software);
+    }
     return 0;
+}
+
+int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept {
+    return shielded(self, [fd](Service& service) {
+        std::uint64_t expirations = 0;
+        if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
+            log(LOG_NOTICE, "the clock was set");
+        service.turn();
+    });
 }
 
 int Service::on_minute(sd_event_source*, std::uint64_t, void* self) noexcept {
-    static_cast<Service*>(self)->tell_status();
-    return 0;
+    return shielded(self, [](Service& service) { service.tell_status(); });
 }
 
 int Service::on_timer(sd_event_source*, std::uint64_t, void* self) noexcept {
-    static_cast<Service*>(self)->turn();
-    return 0;
+    return shielded(self, [](Service& service) { service.turn(); });
 }
 
 int Service::on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {
-    static_cast<Service*>(self)->reload();
-    return 0;
+    return shielded(self, [](Service& service) { service.reload(); });
 }
 
 int Service::on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {

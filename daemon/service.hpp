@@ -53,6 +53,8 @@ class Service {
     void reload();
     void fold_counters() const;
 
+    template <typename Work>
+    static int shielded(void* self, const Work& work) noexcept;
     static int on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept;
     static int on_minute(sd_event_source*, std::uint64_t, void* self) noexcept;
     static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;

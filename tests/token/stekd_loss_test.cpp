@@ -187,3 +187,24 @@ BOOST_AUTO_TEST_CASE(a_clock_that_jumps_under_a_running_one_costs_no_key) {
     BOOST_TEST(instance.daemon->running());
     BOOST_TEST(instance.log().find("chain key made", instance.log().find("ready")) == std::string::npos);
 }
+
+BOOST_AUTO_TEST_CASE(a_reload_gives_a_new_reader_its_rights_at_once) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto generation = instance.ring()->generation;
+    instance.edit("[\"nobody\"]", "[\"nobody\", \"www-data\"]");
+    instance.daemon->signal(SIGHUP);
+    BOOST_REQUIRE(instance.says("configuration read anew"));
+    const auto rights = [](const fs::path& path) { return run({"getfacl", "-cp", path}).output; };
+    const auto token = instance.token_directory(instance.ring()->token_serial);
+    for (const auto& [path, right] : {std::pair<fs::path, std::string>(instance.ring_file(), "r--"),
+                                      {token / "token.object", "r--"},
+                                      {token, "r-x"},
+                                      {instance.directory / "run/stats", "rwx"}})
+        for (const std::string reader : {"nobody", "www-data"})
+            BOOST_TEST(rights(path).find("user:" + reader + ":" + right) != std::string::npos,
+                       path << ":\n"
+                            << rights(path));
+    BOOST_TEST(instance.ring()->generation == generation);
+}
