@@ -103,7 +103,8 @@ json ask_stekd(const std::string& socket, const json& request, milliseconds pati
         if (reply.at("ok").get<bool>())
             return reply;
         // Sent away before it was heard: asking again asks once.
-        if (reply.value("busy", false) && deadline.left() > pause_when_busy) {
+        const auto busy = reply.find("busy");
+        if (busy != reply.end() && *busy == true && deadline.left() > pause_when_busy) {
             std::this_thread::sleep_for(pause_when_busy);
             continue;
         }

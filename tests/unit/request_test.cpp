@@ -2,14 +2,21 @@
 #define BOOST_TEST_MODULE request
 #include "daemon/request.hpp"
 
+#include "daemon/control_client.hpp"
 #include "daemon/health.hpp"
+#include "provider/file.hpp"
 
+#include <cstdlib>
 #include <random>
+#include <thread>
+#include <unistd.h>
 
 #include <boost/test/data/monomorphic.hpp>
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 namespace data = boost::unit_test::data;
 using namespace stek::daemon;
@@ -143,4 +150,27 @@ BOOST_AUTO_TEST_CASE(health_there_and_back) {
     health.chain.reset();
     BOOST_TEST(!health_from_json(health_to_json(health)).chain);
     BOOST_CHECK_THROW(health_from_json(nlohmann::json::object()), nlohmann::json::exception);
+}
+
+// Found by tests/fuzz/fuzz_control.cpp: "busy" of another type was an error of the JSON library's.
+BOOST_AUTO_TEST_CASE(a_strange_refusal_is_a_refusal) {
+    std::string directory = "/tmp/stek-control-XXXXXX";
+    BOOST_REQUIRE(::mkdtemp(directory.data()) != nullptr);
+    const std::string path = directory + "/control";
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    const stek::Fd listening(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    BOOST_REQUIRE(::bind(listening.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+    BOOST_REQUIRE(::listen(listening.get(), 1) == 0);
+    for (const std::string reply :
+         {R"({"ok":false,"busy":"yes"})", R"({"ok":false,"busy":null})", R"({"ok":false,"error":7})"}) {
+        const std::jthread peer([&] {
+            const stek::Fd connection(::accept4(listening.get(), nullptr, nullptr, SOCK_CLOEXEC));
+            static_cast<void>(::send(connection.get(), reply.data(), reply.size(), MSG_NOSIGNAL));
+        });
+        BOOST_CHECK_THROW(ask_stekd(path, {{"do", "status"}}), ControlError);
+    }
+    ::unlink(path.c_str());
+    ::rmdir(directory.c_str());
 }
