@@ -4,10 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
+#include <chrono>
 #include <new>
 #include <pthread.h>
 #include <stdexcept>
+#include <thread>
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -18,7 +19,7 @@ namespace stek::pkcs11 {
 namespace {
 
 constexpr std::size_t most_marks = 64;  // the oldest goes then
-constexpr time_t patience = 1;          // seconds
+constexpr std::chrono::seconds patience{1};
 
 }  // namespace
 
@@ -63,10 +64,13 @@ RefusedPins::Mark RefusedPins::mark(const std::string& serial, const Secret& pin
 }
 
 RefusedPins::Attempt::Attempt(RefusedPins& pins) : pins_(pins) {
-    timespec until{};
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += patience;
-    const int error = pthread_mutex_clocklock(&pins_.table_->mutex, CLOCK_MONOTONIC, &until);
+    const auto until = std::chrono::steady_clock::now() + patience;
+    int error = pthread_mutex_trylock(&pins_.table_->mutex);
+    // Polled: a C_Login is rare, and the ThreadSanitizer of GCC 12 does not see pthread_mutex_clocklock().
+    while (error == EBUSY && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        error = pthread_mutex_trylock(&pins_.table_->mutex);
+    }
     if (error == EOWNERDEAD)  // nobody knows what came of that one
         pthread_mutex_consistent(&pins_.table_->mutex);
     else if (error != 0)
