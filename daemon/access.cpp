@@ -10,6 +10,8 @@
 #include <memory>
 #include <pwd.h>
 #include <system_error>
+#include <unistd.h>
+#include <utility>
 
 #include <sys/acl.h>
 #include <sys/stat.h>
@@ -69,11 +71,18 @@ void Readers::allow_reading(int fd, const std::string& path) const {
 }
 
 void Readers::allow_entering(const std::string& directory) const {
-    set_directory(directory, 02750, "r-x");
+    set_directory(directory, 0750, "r-x");
 }
 
+// The servers' files are theirs, 0640. A stekd that is not root reads them by what they inherit.
 void Readers::allow_writing(const std::string& directory) const {
     set_directory(directory, 01770, "rwx");
+    if (users_.empty())
+        return;
+    const auto inherited = "u::rw-,g::---,o::---,m::r--,u:" + std::to_string(::geteuid()) + ":r--";
+    const std::unique_ptr<void, FreeAcl> acl(acl_from_text(inherited.c_str()));
+    if (!acl || acl_set_file(directory.c_str(), ACL_TYPE_DEFAULT, static_cast<acl_t>(acl.get())) != 0)
+        throw_errno("cannot set the default ACL of", directory);
 }
 
 void Readers::allow_token(const std::string& directory) const {
@@ -104,6 +113,19 @@ std::string softhsm_tokens_directory(const std::string& softhsm_conf) {
     return tokens;
 }
 
+// SoftHSM's file backend writes the serial as text among the attributes of token.object.
+static bool holds_serial(const std::filesystem::path& token, const std::string& serial) {
+    constexpr std::size_t largest = 65536;  // it is 320 bytes
+    const Fd file(::open((token / "token.object").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    if (!file)
+        return false;
+    Secret content(largest);
+    const auto size = ::read(file.get(), content.data(), content.size());
+    const auto* begin = std::as_const(content).data();
+    const auto* end = begin + std::max<ssize_t>(size, 0);
+    return std::search(begin, end, serial.begin(), serial.end()) != end;
+}
+
 std::string softhsm_token_directory(const std::string& softhsm_conf, const std::string& serial) {
     const auto tokens = softhsm_tokens_directory(softhsm_conf);
     if (tokens.empty() || serial.empty())
@@ -112,7 +134,7 @@ std::string softhsm_token_directory(const std::string& softhsm_conf, const std::
     for (const auto& entry : std::filesystem::directory_iterator(tokens, error)) {
         auto name = entry.path().filename().string();
         std::erase(name, '-');
-        if (name.ends_with(serial) && entry.is_directory())
+        if (entry.is_directory() && (name.ends_with(serial) || holds_serial(entry.path(), serial)))
             return entry.path().string();
     }
     return {};

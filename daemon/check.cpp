@@ -1,16 +1,18 @@
 #include "daemon/check.hpp"
 
 #include "daemon/access.hpp"
+#include "daemon/check_server.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/looks.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
 #include <filesystem>
 #include <functional>
 #include <iostream>
+#include <optional>
 
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 namespace stek::daemon {
 namespace {
@@ -40,13 +42,6 @@ class Report {
 
 [[noreturn]] void wrong(const std::string& what) {
     throw std::runtime_error(what);
-}
-
-std::string look_at_token(const std::shared_ptr<pkcs11::Module>& module, const pkcs11::TokenUri& uri,
-                          std::span<const pkcs11::NeededMechanism> mechanisms) {
-    const auto token = pkcs11::Token::find(module, uri);
-    token->require(mechanisms);
-    return token->label() + ", serial " + token->serial();
 }
 
 // Without logging in or writing, for a stekd that runs would be in the way of.
@@ -88,23 +83,37 @@ void check_from_inside(Report& report, const Config& config) {
     });
 }
 
+// Held to the end: a stekd that starts meanwhile would find objects of the probe, and two writers.
+void check_tokens(Report& report, const Config& config) {
+    if (!std::filesystem::exists(config.state)) {
+        report.note("paths.state", "there is no " + config.state + " yet to lock: no login, no probe");
+        return check_from_outside(report, config);
+    }
+    std::optional<StateDirectory> held;
+    try {
+        held.emplace(config.state);
+    } catch (const StateLocked& locked) {
+        report.note("stekd", std::string(locked.what()) + ": no login, no probe while it does");
+        return check_from_outside(report, config);
+    } catch (const std::exception& error) {
+        report.look("paths.state", [&]() -> std::string { wrong(error.what()); });
+        return;
+    }
+    check_from_inside(report, config);
+}
+
 void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
-    report.look("paths." + key, [&] {
-        struct stat status {};
-        if (::stat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
-            wrong("there is no directory " + directory.string());
-        if (::access(directory.c_str(), W_OK | X_OK) != 0)
-            wrong(directory.string() + " cannot be written to");
-        return directory.string();
-    });
+    report.look("paths." + key, [&] { return look_at_directory(directory); });
 }
 
 void check_keyring(Report& report, const Config& config) {
     const auto directory = std::filesystem::path(config.keyring).parent_path();
     check_directory(report, "keyring", directory);
-    struct statfs where {};
-    constexpr long tmpfs = 0x01021994;  // statfs(2)
-    if (::statfs(directory.c_str(), &where) == 0 && where.f_type != tmpfs)
+    std::error_code error;
+    const auto there = std::filesystem::status(config.keyring, error);
+    if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
+        report.look("paths.keyring", [&]() -> std::string { wrong(config.keyring + " is no file"); });
+    if (!is_on_tmpfs(directory))
         report.note("paths.keyring", directory.string() + " is not a tmpfs: the ring would survive the boot");
 }
 
@@ -135,13 +144,9 @@ int run_checks(const Config& config) {
                         : std::filesystem::path(config.state).parent_path());
     if (!config.stats.empty())
         check_directory(report, "stats", config.stats);
-    if (const auto holder = StateDirectory::holder(config.state); holder != 0) {
-        report.note("stekd", "process " + std::to_string(holder) +
-                                 " runs with this state: no login, no probe while it does");
-        check_from_outside(report, config);
-    } else {
-        check_from_inside(report, config);
-    }
+    if (!config.server_config.empty())
+        report.look("paths.server_config", [&] { return check_server_config(config); });
+    check_tokens(report, config);
     return report.exit_code();
 }
 

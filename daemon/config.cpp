@@ -19,6 +19,10 @@ constexpr std::int64_t newest_ring_version = 1;
 // Lost rings and jumping clocks add records; the ring must have room for some.
 constexpr std::uint64_t spare_records = 16;
 
+std::string whole_number(std::int64_t least, std::int64_t most) {
+    return "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+}
+
 // One table of the file. Remembers what was asked for, so that the rest can be refused by name.
 class Section {
   public:
@@ -39,8 +43,7 @@ class Section {
         const auto* node = find(key, otherwise.has_value());
         if (node == nullptr)
             return *otherwise;
-        const auto allowed =
-            "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+        const auto allowed = whole_number(least, most);
         if (!node->is_integer())
             fail(*node, key, allowed);
         const auto value = node->as_integer()->get();
@@ -153,6 +156,16 @@ bool fit_for_location(const std::string& name) {
     });
 }
 
+bool fits_a_ring(const Policy& policy) {
+    return policy.records_alive() + spare_records <= max_ring_records;
+}
+
+std::string room_in_a_ring(const Policy& policy) {
+    return "with a period of " + std::to_string(policy.period) + " s it may be at most " +
+           std::to_string(policy.period * (max_ring_records - spare_records - 2 - policy.ahead())) +
+           " s, for a key ring holds " + std::to_string(max_ring_records) + " records";
+}
+
 toml::table parse(const std::string& file) {
     try {
         return toml::parse_file(file);
@@ -168,6 +181,19 @@ toml::table parse(const std::string& file) {
 
 }  // namespace
 
+void check_numbers(const Policy& policy, unsigned stale_epochs, const NumberNames& names) {
+    const auto within = [](const std::string& name, std::uint64_t value, std::int64_t least,
+                           std::int64_t most) {
+        if (value < static_cast<std::uint64_t>(least) || value > static_cast<std::uint64_t>(most))
+            throw ConfigError(name + ": " + whole_number(least, most) + ", not " + std::to_string(value));
+    };
+    within(names.period, policy.period, 1, longest_period);
+    within(names.session_timeout, policy.session_timeout, 1, longest_timeout);
+    within(names.stale_epochs, stale_epochs, 0, most_stale_epochs);
+    if (!fits_a_ring(policy))
+        throw ConfigError(names.session_timeout + ": " + room_in_a_ring(policy));
+}
+
 Config load_config(const std::string& file) {
     const auto table = parse(file);
     Section top(file, "", table);
@@ -179,12 +205,8 @@ Config load_config(const std::string& file) {
     policy.period = static_cast<std::uint64_t>(top.number("period", 1, longest_period, 3600));
     policy.session_timeout =
         static_cast<std::uint64_t>(top.number("session_timeout", 1, longest_timeout, 7200));
-    if (policy.records_alive() + spare_records > max_ring_records)
-        top.fail_key(
-            "session_timeout",
-            "with a period of " + std::to_string(policy.period) + " s it may be at most " +
-                std::to_string(policy.period * (max_ring_records - spare_records - 2 - policy.ahead())) +
-                " s, for a key ring holds " + std::to_string(max_ring_records) + " records");
+    if (!fits_a_ring(policy))
+        top.fail_key("session_timeout", room_in_a_ring(policy));
     const auto stale_epochs = static_cast<unsigned>(top.number("stale_epochs", 0, most_stale_epochs, 2));
     const auto ring_version = static_cast<unsigned>(top.number("ring_version", 1, newest_ring_version, 1));
     auto readers = top.users("readers");
@@ -217,6 +239,9 @@ Config load_config(const std::string& file) {
         .keyring = paths.path("keyring"),
         .stats = paths.path("stats", ""),
         .state = paths.path("state"),
+        .control = paths.path("control", ""),
+        .server_config = paths.path("server_config", ""),
+        .metrics = paths.path("metrics", ""),
     };
     for (const auto* section : {&vault, &ticket, &paths, &top})
         section->refuse_others();

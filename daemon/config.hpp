@@ -37,9 +37,20 @@ struct Config {
     std::string module_config;  ///< SOFTHSM2_CONF for the PKCS#11 module; may be empty
     std::string provider;       ///< stek.so
     std::string keyring;
-    std::string stats;  ///< directory of the servers' counters; empty: none
-    std::string state;  ///< directory of what stekd remembers
+    std::string stats;    ///< directory of the servers' counters; empty: none
+    std::string state;    ///< directory of what stekd remembers
+    std::string control;  ///< the control socket; empty: none
+    /// openssl.cnf of the TLS servers, for --check; empty: not known.
+    std::string server_config;
+    std::string metrics;  ///< Prometheus text file for node_exporter's textfile collector; empty: none
 };
+
+/// Throws ConfigError, what() beginning with the name given, if a number is out of its range, or if a ring
+/// has no room for the keys that are open for so long.
+struct NumberNames {
+    std::string period, session_timeout, stale_epochs;
+};
+void check_numbers(const Policy& policy, unsigned stale_epochs, const NumberNames& names);
 
 /// Throws ConfigError: no such file, not TOML, an unknown key, one missing, a wrong type, out of range.
 Config load_config(const std::string& file);

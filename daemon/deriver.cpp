@@ -3,6 +3,7 @@
 #include "provider/kdf.hpp"
 
 #include <array>
+#include <dlfcn.h>
 #include <string_view>
 
 #include <openssl/bio.h>
@@ -17,6 +18,18 @@ namespace stek::daemon {
 namespace {
 
 constexpr std::size_t largest_wrapped_key = 1024;  // RSA-8192
+
+// OpenSSL 3.0 keeps the loader's reason to itself.
+std::string why_not_loaded(const std::string& path) {
+    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (handle == nullptr) {
+        const char* reason = ::dlerror();
+        return reason != nullptr ? reason : "unknown reason";
+    }
+    const bool provider = ::dlsym(handle, "OSSL_provider_init") != nullptr;
+    ::dlclose(handle);
+    return provider ? "" : "it is no OpenSSL provider: it has no OSSL_provider_init";
+}
 
 std::string queued_errors() {
     std::string text;
@@ -53,6 +66,13 @@ std::string provider_section(const Config& config) {
     return text;
 }
 
+[[noreturn]] void cannot_load(const std::string& provider) {
+    const auto queued = queued_errors();
+    const auto reason = why_not_loaded(provider);
+    throw DeriverError("the provider " + provider +
+                       " cannot be loaded: " + (reason.empty() ? queued : reason));
+}
+
 struct FreeConf {
     void operator()(CONF* conf) const noexcept { NCONF_free(conf); }
     void operator()(BIO* bio) const noexcept { BIO_free(bio); }
@@ -77,10 +97,10 @@ Deriver::Deriver(const Config& config) : context_(OSSL_LIB_CTX_new()) {
     const std::unique_ptr<BIO, FreeConf> bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
     if (!context_ || !conf || !bio || NCONF_load_bio(conf.get(), bio.get(), nullptr) != 1 ||
         CONF_modules_load(conf.get(), nullptr, 0) != 1)
-        throw DeriverError("the provider " + config.provider + " cannot be loaded: " + queued_errors());
+        cannot_load(config.provider);
     kdf_.reset(EVP_KDF_fetch(context_.get(), "STEK-KDF", nullptr));
     if (!kdf_)
-        throw DeriverError("the provider " + config.provider + " cannot be loaded: " + queued_errors());
+        cannot_load(config.provider);
 }
 
 Deriver::~Deriver() = default;

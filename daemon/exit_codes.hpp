@@ -7,6 +7,8 @@ namespace stek::daemon {
 
 inline constexpr int exit_ok = EX_OK;
 inline constexpr int exit_findings = 1;             ///< --check found something
+inline constexpr int exit_warnings = 1;             ///< the worst that doctor found is a warning
+inline constexpr int exit_errors = 2;               ///< the worst that doctor found is an error
 inline constexpr int exit_usage = EX_USAGE;         ///< 64
 inline constexpr int exit_software = EX_SOFTWARE;   ///< 70
 inline constexpr int exit_exists = EX_CANTCREAT;    ///< 73: init would overwrite

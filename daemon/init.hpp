@@ -1,6 +1,7 @@
-// `stekctl init`: an instance in a directory of its own, with SoftHSM tokens.
+// `stekctl init`: tokens (SoftHSM's), PINs and configuration; system-wide or in a directory of their own.
 #pragma once
 
+#include "daemon/layout.hpp"
 #include "daemon/plan.hpp"
 
 #include <stdexcept>
@@ -10,7 +11,8 @@
 namespace stek::daemon {
 
 struct InitOptions {
-    std::string directory;  ///< absolute
+    std::string directory;  ///< absolute; empty: the system-wide layout
+    std::string token_dir;  ///< absolute; empty: where the layout has it
     std::string location;
     Policy policy;
     unsigned stale_epochs = 2;
@@ -25,11 +27,19 @@ class WouldOverwrite : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// Where the parts go.
+Layout layout_of(const InitOptions& options);
+
 /// Makes softhsm2.conf, tokens/ (labels stekd-vault, stekd-ticket), pins/, run/, run/stats/, state/,
 /// stekd.toml and openssl.cnf; on failure what was made is removed. Throws WouldOverwrite, ConfigError (an
 /// option that cannot be used), pkcs11::Error, TokenError (also if the probe finds the token weak), UriError,
 /// std::system_error.
 void init_instance(const InitOptions& options);
+
+/// Makes /etc/stekd with pins/ and the vault token in /var/lib/stekd/vault, or in `token_dir` with a link to
+/// it. The ticket token is stekd's to make, at its start; a scratch one is probed here and thrown away. Needs
+/// root and the user stekd. Throws as init_instance().
+void init_system(const InitOptions& options);
 
 /// openssl.cnf for servers: the site's own file first, then the provider. `site` is read to learn which of
 /// its sections to go on with; it need not exist.

@@ -36,9 +36,11 @@ void log(int priority, std::string_view message, std::initializer_list<LogField>
         }
         std::vector<std::string> texts{"MESSAGE=" + std::string(message),
                                        "PRIORITY=" + std::to_string(priority), "SYSLOG_IDENTIFIER=stekd"};
+        texts.reserve(texts.size() + fields.size());
         for (const auto& [name, value] : fields)
             texts.push_back(std::string(name) + "=" + value);
         std::vector<iovec> parts;
+        parts.reserve(texts.size());
         for (auto& text : texts)
             parts.push_back({text.data(), text.size()});
         sd_journal_sendv(parts.data(), static_cast<int>(parts.size()));

@@ -1,15 +1,11 @@
 #include "daemon/plan.hpp"
 
 #include <algorithm>
-#include <limits>
-#include <stdexcept>
 
 namespace stek::daemon {
 namespace {
 
-// RSA-3072 takes up to 2 s to make (measured), so short periods share a pair, made a minute before its time.
-constexpr std::uint64_t shortest_pair_period = 600;
-constexpr std::uint64_t pair_lead = 60;
+constexpr std::uint64_t pair_lead = 60;  // seconds before its time that a short period's pair is made
 
 class Planner {
   public:
@@ -19,17 +15,32 @@ class Planner {
           world_(world),
           current_(policy.epoch_at(now.wall)),
           records_(world.ring),
+          token_pairs_(world.token_pairs),
           memory_(world.memory),
           chain_(world.chain) {
         for (const auto& record : world.ring)
             memory_.reserve(record.key);  // a state file that was lost must not bring a name back
-        std::erase_if(memory_.pairs, [&](const KnownPair& pair) { return !in_token(pair.id); });
+        forget_lost_pairs();
     }
 
     Plan run() {
+        if (world_.order && now_.wall >= 0)
+            std::visit([this](const auto& order) { obey(order); }, *world_.order);
         retire_dead();
+        destroy_expired_pairs();
+        forget_lost_pairs();
+        if (now_.wall < 0)  // no key for such a time can be published (ring_codec.cpp)
+            return std::move(plan_);
+        carry_out_condemnations();
+        end_sealing();
         ensure_chain();
+        bring_chain_within_reach();
         provide(current_);
+        if (revoke_old_) {
+            for (const auto& id : token_pairs_)
+                condemn(id);
+            carry_out_condemnations();
+        }
         publish_if_changed();
         advance_chain();
         for (unsigned k = 1; k <= policy_.ahead(); ++k)
@@ -48,34 +59,103 @@ class Planner {
     void add(Action action) { plan_.actions.push_back(std::move(action)); }
 
     [[nodiscard]] bool in_token(const PairId& id) const {
-        return std::find(world_.token_pairs.begin(), world_.token_pairs.end(), id) !=
-               world_.token_pairs.end();
+        return std::find(token_pairs_.begin(), token_pairs_.end(), id) != token_pairs_.end();
+    }
+
+    void forget_lost_pairs() {
+        std::erase_if(memory_.pairs, [&](const KnownPair& pair) {
+            return !in_token(pair.id) || memory_.is_condemned(pair.id);
+        });
+    }
+
+    void obey(const Rotate& order) {
+        if (!world_.hourly.made_here) {
+            add(Alarm{"no rotation: hourly keys, and so rotations, are the origin's"});
+            return;
+        }
+        const KeyId past{memory_.highest_epoch.value_or(0), memory_.highest_revision};
+        add(MarkRotation{past});
+        memory_.rotated_past = past;
+        memory_.pairs.clear();
+        // Begun records are asked for by tickets; these are not, unless the clock was set back meanwhile.
+        retire_if([&](const auto& record) { return record.not_before > now_.wall; },
+                  "replaced before its time", false);
+        revoke_old_ = order.revoke_old;
+    }
+
+    void obey(const Revoke& order) {
+        const auto named = [&](const RecordView& record) {
+            return std::any_of(order.keys.begin(), order.keys.end(),
+                               [&](const auto& which) { return which.names(record.key); });
+        };
+        for (const auto& id : token_pairs_)
+            if (order.all || std::any_of(records_.begin(), records_.end(), [&](const auto& record) {
+                    return record.pair == id && named(record);
+                }))
+                condemn(id);
+        forget_lost_pairs();
+    }
+
+    void condemn(const PairId& id) {
+        if (memory_.is_condemned(id))
+            return;
+        add(Condemn{id});
+        memory_.condemned.push_back(id);
+    }
+
+    void carry_out_condemnations() {
+        if (memory_.condemned.empty())
+            return;
+        retire_if([&](const auto& record) { return memory_.is_condemned(record.pair); }, "revoked", true);
+        publish_if_changed();
+        std::erase_if(token_pairs_, [&](const PairId& id) {
+            if (!memory_.is_condemned(id))
+                return false;
+            add(DestroyPair{id, false});
+            return true;
+        });
+    }
+
+    // Also when the clock comes back later to an epoch of before the rotation, or a period was changed and
+    // numbers that are larger, or windows that are longer, come from the time before.
+    void end_sealing() {
+        if (!world_.hourly.made_here)
+            return;
+        for (auto& record : records_) {
+            if (memory_.made_since_rotation(record.key) || record.not_before > now_.wall ||
+                record.seal_until <= now_.wall)
+                continue;
+            add(EndSealing{record.key, now_.wall});
+            record.seal_until = now_.wall;
+            changed_ = true;
+        }
+    }
+
+    template <class Condition>
+    void retire_if(const Condition& condition, const char* why, bool revoked) {
+        std::erase_if(records_, [&](const RecordView& record) {
+            if (!condition(record))
+                return false;
+            add(Retire{record.key, why, revoked});
+            changed_ = true;
+            return true;
+        });
     }
 
     // Longest that a record can have to live, by its own windows. More than that is a ring of another boot.
-    static std::uint64_t longest_life(const RecordView& record) {
+    [[nodiscard]] std::uint64_t longest_life(const RecordView& record) const {
         const auto length = [](std::int64_t from, std::int64_t to) {
             return static_cast<std::uint64_t>(std::max<std::int64_t>(to - from, 0));
         };
         return length(record.not_before, record.open_until) + 1 +
-               Policy::max_ahead * length(record.not_before, record.seal_until);
+               Policy::max_ahead * std::max(length(record.not_before, record.seal_until), policy_.period);
     }
 
     void retire_dead() {
-        std::erase_if(records_, [&](const RecordView& record) {
-            const char* why = nullptr;
-            if (record.destroy_at <= now_.boot)
-                why = "expired";
-            else if (record.destroy_at - now_.boot > longest_life(record))
-                why = "of another boot";
-            else if (!in_token(record.pair))
-                why = "its key pair is gone";
-            if (why == nullptr)
-                return false;
-            add(Retire{record.key, why});
-            changed_ = true;
-            return true;
-        });
+        retire_if([&](const auto& record) { return record.destroy_at <= now_.boot; }, "expired", false);
+        retire_if([&](const auto& record) { return record.destroy_at - now_.boot > longest_life(record); },
+                  "of another boot", false);
+        retire_if([&](const auto& record) { return !in_token(record.pair); }, "its key pair is gone", false);
     }
 
     void ensure_chain() {
@@ -87,12 +167,33 @@ class Planner {
         add(MakeChain{*chain_});
     }
 
+    // What is asked for lies further ahead than may be derived: the vault could not be written for long, or
+    // the state counts more than the chain has seen. Then the chain moves before there is a key.
+    void bring_chain_within_reach() {
+        const bool may =
+            world_.hourly.made_here || std::any_of(world_.hourly.at_hand.begin(), world_.hourly.at_hand.end(),
+                                                   [&](const KeyId& id) { return id.epoch == current_; });
+        const auto steps = chain_->epoch == current_ ? 0 : steps_to(current_);
+        if (!may || steps <= Chain::max_steps_ahead)
+            return;
+        if (steps <= Chain::max_advance) {
+            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind and catches up"});
+            add(Advance{steps, current_});
+            chain_ = ChainPosition{chain_->index + steps, current_};
+        } else if (world_.hourly.made_here) {
+            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind; a new one is made"});
+            chain_ = ChainPosition{chain_->index + steps, current_};
+            add(MakeChain{*chain_});
+        }
+    }
+
     // A record counts by its window, not by its number alone: numbers mean other times after a change of
     // period.
     [[nodiscard]] bool provided(std::uint64_t epoch, std::uint32_t at_least) const {
         return std::any_of(records_.begin(), records_.end(), [&](const RecordView& record) {
             return record.key.epoch == epoch && record.key.revision >= at_least &&
-                   record.not_before == begin_of(epoch) && record.seal_until == begin_of(epoch + 1);
+                   record.not_before == begin_of(epoch) && record.seal_until == begin_of(epoch + 1) &&
+                   (!world_.hourly.made_here || memory_.made_since_rotation(record.key));
         });
     }
 
@@ -195,7 +296,7 @@ class Planner {
     }
 
     [[nodiscard]] std::uint64_t last_paired_epoch() const {
-        const auto lead = policy_.period < shortest_pair_period
+        const auto lead = policy_.period < Policy::shortest_pair_period
                               ? (pair_lead + policy_.period - 1) / policy_.period
                               : std::uint64_t{0};
         return current_ + policy_.ahead() + lead;
@@ -206,22 +307,49 @@ class Planner {
             ensure_pair(policy_.pair_slot(last_paired_epoch()));
     }
 
+    // Where a rotation made a second pair for a slot, only the newer one will be wrapped to.
+    [[nodiscard]] bool newest_of_its_slot(const KnownPair& pair) const {
+        const auto& pairs = world_.memory.pairs;
+        const auto newest = std::find_if(pairs.rbegin(), pairs.rend(), [&](const KnownPair& other) {
+            return other.slot == pair.slot && in_token(other.id);
+        });
+        return newest != pairs.rend() && newest->id == pair.id;
+    }
+
+    static bool names(const std::vector<RecordView>& records, const PairId& id) {
+        return std::any_of(records.begin(), records.end(),
+                           [&](const RecordView& record) { return record.pair == id; });
+    }
+
+    // First of all, whatever fails after it: a disk that is full must not keep expired keys.
+    void destroy_expired_pairs() {
+        destroy_pairs([&](const PairId& id) {
+            return names(world_.ring, id) &&
+                   std::all_of(world_.ring.begin(), world_.ring.end(), [&](const RecordView& record) {
+                       return record.pair != id || record.destroy_at <= now_.boot;
+                   });
+        });
+    }
+
     void destroy_pairs() {
-        for (const auto& id : world_.token_pairs) {
-            const bool named = std::any_of(records_.begin(), records_.end(),
-                                           [&](const RecordView& record) { return record.pair == id; });
-            if (named)
-                continue;
+        destroy_pairs([](const PairId&) { return true; });
+    }
+
+    template <class Condition>
+    void destroy_pairs(const Condition& condition) {
+        std::erase_if(token_pairs_, [&](const PairId& id) {
+            if (names(records_, id) || !condition(id))
+                return false;
             const auto known = std::find_if(world_.memory.pairs.begin(), world_.memory.pairs.end(),
                                             [&](const KnownPair& pair) { return pair.id == id; });
             const bool known_here = known != world_.memory.pairs.end();
-            if (known_here && fresh(*known) && known->slot >= policy_.pair_slot(current_) &&
+            if (known_here && newest_of_its_slot(*known) && fresh(*known) &&
+                known->slot >= policy_.pair_slot(current_) &&
                 known->slot <= policy_.pair_slot(last_paired_epoch()))
-                continue;
-            const bool was_named = std::any_of(world_.ring.begin(), world_.ring.end(),
-                                               [&](const RecordView& record) { return record.pair == id; });
-            add(DestroyPair{id, !known_here && !was_named});
-        }
+                return false;
+            add(DestroyPair{id, !known_here && !names(world_.ring, id)});
+            return true;
+        });
     }
 
     const Now& now_;
@@ -229,54 +357,18 @@ class Planner {
     const World& world_;
     std::uint64_t current_;
     std::vector<RecordView> records_;
+    std::vector<PairId> token_pairs_;
     Memory memory_;
     std::optional<ChainPosition> chain_;
-    bool changed_ = false;
+    bool changed_ = false, revoke_old_ = false;
     Plan plan_;
 };
 
 }  // namespace
 
-unsigned Policy::ahead() const noexcept {
-    return static_cast<unsigned>(std::clamp<std::uint64_t>((max_ahead + period - 1) / period, 1, max_ahead));
-}
-
-std::uint64_t Policy::pair_period() const noexcept {
-    return std::max(period, shortest_pair_period);
-}
-
-std::uint64_t Policy::epoch_at(std::int64_t wall) const noexcept {
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(wall, 0)) / period;
-}
-
-std::int64_t Policy::pair_slot(std::uint64_t epoch) const noexcept {
-    const auto begin = epoch * period;
-    return static_cast<std::int64_t>(begin - begin % pair_period());
-}
-
-std::uint64_t Policy::records_alive() const noexcept {
-    return (session_timeout + period - 1) / period + 2 + ahead();
-}
-
-KeyId Memory::next(std::uint64_t epoch) const {
-    if (!highest_epoch || epoch > *highest_epoch)
-        return {epoch, 0};
-    if (highest_revision == std::numeric_limits<std::uint32_t>::max())
-        throw std::overflow_error("all revisions are used; make a new instance");
-    return {epoch, highest_revision + 1};
-}
-
-void Memory::reserve(KeyId key) noexcept {
-    highest_epoch = std::max(highest_epoch.value_or(0), key.epoch);
-    highest_revision = std::max(highest_revision, key.revision);
-}
-
-void Memory::reserve(KeyId key, std::uint64_t index) noexcept {
-    reserve(key);
-    if (highest_index && *highest_index > index)
-        return;
-    highest_index = index;
-    index_epoch = key.epoch;
+bool Plan::rests() const noexcept {
+    return std::ranges::all_of(actions,
+                               [](const Action& action) { return std::holds_alternative<Alarm>(action); });
 }
 
 Plan plan(const Now& now, const Policy& policy, const World& world) {

@@ -1,21 +1,22 @@
 #include "daemon/rotation.hpp"
 
 #include "daemon/log.hpp"
+#include "daemon/places.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
+#include "provider/file.hpp"
 
 #include <algorithm>
 #include <ctime>
-#include <set>
+#include <fcntl.h>
+#include <filesystem>
+#include <system_error>
+#include <unistd.h>
 
 namespace stek::daemon {
 namespace {
 
 constexpr int most_passes = 8;
-
-std::string name_of(KeyId key) {
-    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
-}
 
 std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
     auto to = std::make_unique<RingRecord>();
@@ -33,10 +34,6 @@ std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
     return to;
 }
 
-bool before(const std::unique_ptr<RingRecord>& a, const std::unique_ptr<RingRecord>& b) {
-    return KeyId{a->epoch, a->revision} < KeyId{b->epoch, b->revision};
-}
-
 }  // namespace
 
 Now read_clocks() {
@@ -51,18 +48,38 @@ Rotation::Rotation(Config config)
     load_state();
 }
 
-void Rotation::reconfigure(Config config) {
+Rotation::Next Rotation::reconfigure(Config config) {
     Readers readers(config.readers);
     if (config.state != config_.state)
         throw ConfigError("paths.state cannot change while stekd runs; restart it");
     tokens_.reset();
-    readers_ = std::move(readers);
-    config_ = std::move(config);
+    std::swap(readers_, readers);
+    std::swap(config_, config);
+    const auto before = state_;
+    try {
+        return run();
+    } catch (...) {
+        tokens_.reset();
+        std::swap(readers_, readers);
+        std::swap(config_, config);
+        if (state_.token_serial != before.token_serial) {
+            // What was reserved meanwhile stays reserved; of the token before, all is known again.
+            state_.token_serial = before.token_serial;
+            state_.enforcing_serial = before.enforcing_serial;
+            state_.weaknesses = before.weaknesses;
+            state_.public_keys = before.public_keys;
+            state_.memory.pairs = before.memory.pairs;
+            state_.memory.condemned = before.memory.condemned;
+        }
+        throw;
+    }
 }
 
 void Rotation::load_state() {
     try {
         state_ = directory_.load();
+    } catch (const std::system_error&) {
+        throw;  // a file that cannot be read now may be a good one
     } catch (const std::runtime_error& error) {
         log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
         directory_.set_aside();
@@ -75,50 +92,95 @@ void Rotation::load_state() {
     }
 }
 
+bool Rotation::ring_is_there() const {
+    return ::access(config_.keyring.c_str(), F_OK) == 0;
+}
+
 // A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
 // only the older ones are lost.
 std::unique_ptr<Tokens> Rotation::open_tokens() const {
     for (const auto& mended : mend_tokens(config_.module_config, config_.state))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
     try {
-        return std::make_unique<Tokens>(config_);
+        return std::make_unique<Tokens>(config_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
+        const auto remains = softhsm_token_directory(config_.module_config, state_.token_serial);
         const bool its_files_are_there =
-            !softhsm_token_directory(config_.module_config, state_.token_serial).empty();
+            !remains.empty() && std::filesystem::exists(remains + "/token.object");
         if (config_.remake_pins.empty() || its_files_are_there)
             throw;
-        log(LOG_WARNING, std::string("the ticket token is lost and made anew, older tickets open no more: ") +
-                             lost.what());
+        // Without the state nobody knows whether a token was lost or the URI is wrong.
+        if (state_.token_serial.empty() && std::filesystem::exists(config_.remake_pins + "/ticket.pin"))
+            throw pkcs11::TokenError(std::string(lost.what()) + "; none is made: " + config_.remake_pins +
+                                     "/ticket.pin may be the PIN of one that is there");
+        // A stop wipes it together with the ring.
+        if (!ring_is_there())
+            log(LOG_NOTICE, "there is no ticket token yet: it is made");
+        else
+            log(LOG_WARNING,
+                std::string("the ticket token is lost and made anew, older tickets open no more: ") +
+                    lost.what());
+        // Keys without a token; or the generation file alone, which SoftHSM writes to the last.
+        if (!remains.empty())
+            std::filesystem::remove_all(remains);
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
-    return std::make_unique<Tokens>(config_);
+    return std::make_unique<Tokens>(config_, state_.token_serial);
+}
+
+void Rotation::back_up_tokens(const Tokens& tokens) const {
+    try {
+        tokens.back_up(config_.state);
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, std::string("no copy of the tokens' token.object: ") + error.what());
+    }
+}
+
+// A token that is gone is looked for anew at once.
+void Rotation::check_present() {
+    try {
+        if (tokens_)
+            tokens_->check_present();
+    } catch (const pkcs11::TokenError& error) {
+        log(LOG_WARNING, error.what());
+        tokens_.reset();
+    }
 }
 
 void Rotation::open() {
-    if (tokens_) {
-        tokens_->check_present();
+    check_present();
+    if (tokens_)
         return;
-    }
+    make_places(config_, readers_);
     auto tokens = open_tokens();
-    tokens->back_up(config_.state);
+    back_up_tokens(*tokens);
     probed_ = false;
     if (tokens->one_token_for_both())
         log(LOG_WARNING,
-            "one token is both vault and ticket token: whoever may log in to it as a server can derive with "
+            "one token is both vault and ticket token: whoever may log in to it as a server can derive "
+            "with "
             "the chain key");
     if (state_.token_serial != tokens->ticket_serial()) {
-        if (!state_.token_serial.empty())
+        if (!state_.token_serial.empty() && ring_is_there())
             log(LOG_WARNING, "the ticket token is another one: keys for the old one are dropped",
                 {{"STEK_SERIAL", tokens->ticket_serial()}});
         state_.token_serial = tokens->ticket_serial();
         state_.memory.pairs.clear();
+        state_.memory.condemned.clear();
         state_.public_keys.clear();
     }
     if (const auto removed = tokens->sweep_unfinished(); removed != 0)
         log(LOG_NOTICE, "objects that a kill left unfinished removed: " + std::to_string(removed));
     tokens->give_access(readers_);
+    give_ring_access();
     tokens_ = std::move(tokens);
+}
+
+// Readers may be others than when it was published.
+void Rotation::give_ring_access() const {
+    if (const Fd ring(::open(config_.keyring.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)); ring)
+        readers_.allow_reading(ring.get(), config_.keyring);
 }
 
 // Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep
@@ -135,7 +197,8 @@ void Rotation::probe() {
     save_state();
     if (!passed && !config_.allow_weak_token)
         throw WeakToken(
-            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
+            "the ticket token lets servers take more than they may (allow_weak_token = true accepts "
+            "that)");
     probed_ = true;
 }
 
@@ -180,6 +243,7 @@ void Rotation::load_ring() {
 
 World Rotation::world() {
     World world;
+    chain_ = Chain(tokens_->vault()).position();
     for (const auto& record : ring_.records)
         world.ring.push_back({{record->epoch, record->revision},
                               record->not_before,
@@ -187,133 +251,69 @@ World Rotation::world() {
                               record->open_until,
                               record->destroy_at,
                               record->pair});
-    world.chain = Chain(tokens_->vault()).position();
+    world.chain = chain_;
     world.token_pairs = list_ticket_pairs(tokens_->ticket());
     world.memory = state_.memory;
     return world;
 }
 
-Rotation::Next Rotation::carry_out() {
+Rotation::Next Rotation::carry_out(std::optional<Order> order) {
     for (int pass = 0;; ++pass) {
-        const auto todo = plan(read_clocks(), config_.policy, world());
-        if (todo.actions.empty() || pass == most_passes)
-            return {todo.next_edge, todo.next_destruction};
+        auto seen = world();
+        seen.order = std::exchange(order, {});
+        const auto now = read_clocks();
+        const auto todo = plan(now, config_.policy, seen);
         for (const auto& action : todo.actions)
             std::visit([this](const auto& wanted) { act(wanted); }, action);
+        if (todo.rests() || pass == most_passes) {
+            if (now.wall < 0)
+                throw std::runtime_error("the clock is before 1970: no keys until it is set");
+            return {todo.next_edge, todo.next_destruction};
+        }
     }
 }
 
-Rotation::Next Rotation::run() {
+Rotation::Next Rotation::work(std::optional<Order> order) {
     try {
         open();
         if (state_.enforcing_serial != tokens_->ticket_serial())
             probe();
         load_ring();
-        carry_out();
+        carry_out(std::move(order));
         probe();
-        return carry_out();
+        return carry_out({});
+    } catch (const std::system_error&) {
+        throw;  // a file's trouble, not the tokens': a login rewrites token.object, which a full disk
+                // cuts off
     } catch (...) {
         tokens_.reset();
         throw;
     }
 }
 
-void Rotation::act(const MakeChain& action) {
-    log(LOG_NOTICE, "chain key made", {{"STEK_EPOCH", std::to_string(action.at.epoch)}});
-    Chain(tokens_->vault()).make(action.at);
+Rotation::Next Rotation::run() {
+    return work({});
 }
 
-void Rotation::act(const MakePair& action) {
-    const auto pair = make_ticket_pair(tokens_->ticket(), config_.private_pairs);
-    tokens_->give_access(readers_);
-    state_.memory.pairs.push_back({pair.id, action.slot, read_clocks().boot});
-    state_.public_keys[pair.id] = pair.spki;
-    save_state();
-    log(LOG_INFO, "key pair made", {{"STEK_PAIR", hex(pair.id)}});
+Rotation::Obeyed Rotation::obey(const Order& order) {
+    revoked_.clear();
+    const auto next = work(order);
+    return {next, revoked_};
 }
 
-void Rotation::act(const Derive& action) {
-    // Reserved first, durably: a kill after this costs a revision number, never a name used twice.
-    state_.memory.reserve(action.key, action.index);
-    save_state();
-    const auto present = list_ticket_pairs(tokens_->ticket());
-    const KnownPair* pair = nullptr;
-    for (const auto& known : state_.memory.pairs)
-        if (known.slot == action.slot && std::find(present.begin(), present.end(), known.id) != present.end())
-            pair = &known;  // the newest
-    if (pair == nullptr)
-        throw pkcs11::TokenError("the key pair of slot " + std::to_string(action.slot) + " is gone");
-    const auto at = Chain(tokens_->vault()).position();
-    if (!at || at->index + action.steps != action.index)
-        throw pkcs11::TokenError("the chain key is not where it was");
-
-    Secret hourly_key(hourly_key_size);
-    tokens_->vault().random(hourly_key.span());
-    WrappedStek stek;
-    tokens_->deriver().derive(at->epoch + action.steps, action.key.revision, hourly_key.bytes(),
-                              state_.public_keys.at(pair->id), tokens_->oaep(), stek);
-    auto record = std::make_unique<RingRecord>();
-    record->epoch = action.key.epoch;
-    record->revision = action.key.revision;
-    record->not_before = action.not_before;
-    record->seal_until = action.seal_until;
-    record->open_until = action.open_until;
-    record->destroy_at = action.destroy_at;
-    record->name = stek.name;
-    std::copy_n(stek.admission_key.data(), stek.admission_key.size(), record->admission_key.data());
-    record->pair = pair->id;
-    record->oaep = stek.oaep;
-    record->wrapped_key = std::move(stek.wrapped_key);
-    ring_.records.insert(std::upper_bound(ring_.records.begin(), ring_.records.end(), record, before),
-                         std::move(record));
-    log(LOG_INFO, "key " + name_of(action.key) + " made",
-        {{"STEK_EPOCH", std::to_string(action.key.epoch)},
-         {"STEK_REVISION", std::to_string(action.key.revision)},
-         {"STEK_KEY_NAME", hex(stek.name)}});
+std::vector<std::string> Rotation::must_stay() const {
+    auto files = tokens_ ? tokens_->files() : std::vector<std::string>();
+    files.push_back(config_.keyring);
+    return files;
 }
 
-void Rotation::act(const Retire& action) {
-    std::erase_if(ring_.records, [&](const auto& record) {
-        return KeyId{record->epoch, record->revision} == action.key;
-    });
-    log(LOG_INFO, "key " + name_of(action.key) + " retired: " + action.why,
-        {{"STEK_EPOCH", std::to_string(action.key.epoch)},
-         {"STEK_REVISION", std::to_string(action.key.revision)}});
-}
-
-void Rotation::act(const Publish&) {
-    ring_.generation = std::max(ring_.generation, state_.generation) + 1;
-    ring_.written_at = read_clocks().wall;
-    state_.generation = ring_.generation;
-    save_state();
-    const auto file = encode_ring(ring_, config_.ring_version);
-    replace_ring_file(config_.keyring, file.bytes(),
-                      [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
-    log(LOG_INFO, "key ring published",
-        {{"STEK_GENERATION", std::to_string(ring_.generation)},
-         {"STEK_RECORDS", std::to_string(ring_.records.size())}});
-}
-
-void Rotation::act(const Advance& action) {
-    Chain(tokens_->vault()).advance(action.steps, action.epoch);
-    log(LOG_INFO, "chain key advanced", {{"STEK_EPOCH", std::to_string(action.epoch)}});
-}
-
-void Rotation::forget_pair(const PairId& id) {
-    std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return pair.id == id; });
-    if (state_.public_keys.erase(id) != 0)
-        save_state();
-}
-
-void Rotation::act(const DestroyPair& action) {
-    destroy_ticket_pair(tokens_->ticket(), action.id);
-    forget_pair(action.id);
-    log(action.stray ? LOG_WARNING : LOG_INFO,
-        action.stray ? "stray key pair destroyed" : "key pair destroyed", {{"STEK_PAIR", hex(action.id)}});
-}
-
-void Rotation::act(const Alarm& action) {
-    log(LOG_WARNING, action.text);
+void Rotation::report(Health& health) const {
+    health.rotations = published_;
+    health.last_rotation = last_published_;
+    health.tokens_open = tokens_ != nullptr;
+    health.chain = chain_;
+    const auto current = config_.policy.epoch_at(read_clocks().wall);
+    health.chain_lag = chain_ && chain_->epoch < current ? current - chain_->epoch : 0;
 }
 
 }  // namespace stek::daemon

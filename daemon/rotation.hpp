@@ -3,6 +3,7 @@
 
 #include "daemon/access.hpp"
 #include "daemon/config.hpp"
+#include "daemon/health.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
@@ -31,18 +32,38 @@ class Rotation {
     /// pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
     Next run();
 
-    /// New settings for the same state directory, from the next run on.
-    void reconfigure(Config config);
+    /// What came of an order.
+    struct Obeyed {
+        Next next;
+        std::vector<KeyId> revoked;  ///< that left the ring by it
+    };
+    /// As run(), with an order. If it throws, a rotation may be done or not, and a revocation that was begun
+    /// (see revoking()) is ended by the next run that can.
+    Obeyed obey(const Order& order);
+    /// Whether keys are still to be revoked.
+    [[nodiscard]] bool revoking() const noexcept { return !state_.memory.condemned.empty(); }
+
+    /// As run(), with new settings for the same state directory. If it throws, those before are back.
+    Next reconfigure(Config config);
 
     [[nodiscard]] const Config& config() const noexcept { return config_; }
     [[nodiscard]] const KeyRing& ring() const noexcept { return ring_; }
     [[nodiscard]] const State& state() const noexcept { return state_; }
+    /// The files without which servers have no keys: the ring, and those of the tokens while they are open.
+    [[nodiscard]] std::vector<std::string> must_stay() const;
+    /// What this object knows of it; the rest is left alone.
+    void report(Health& health) const;
 
   private:
     void open();
+    void back_up_tokens(const Tokens& tokens) const;
+    void give_ring_access() const;
+    void check_present();
+    [[nodiscard]] bool ring_is_there() const;
     [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
     void probe();
-    Next carry_out();
+    Next work(std::optional<Order> order);
+    Next carry_out(std::optional<Order> order);
     void load_state();
     void load_ring();
     [[nodiscard]] std::string why_not_ours(const KeyRing& found) const;
@@ -59,6 +80,9 @@ class Rotation {
     void act(const Advance& action);
     void act(const DestroyPair& action);
     void act(const Alarm& action);
+    void act(const EndSealing& action);
+    void act(const MarkRotation& action);
+    void act(const Condemn& action);
 
     Config config_;
     Readers readers_;
@@ -68,6 +92,10 @@ class Rotation {
     std::string ring_trouble_;  ///< said once
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened
+    std::vector<KeyId> revoked_;
+    std::optional<ChainPosition> chain_;  ///< as last seen
+    std::uint64_t published_ = 0;         ///< rings
+    std::int64_t last_published_ = 0;     ///< Unix seconds; 0: never
 };
 
 }  // namespace stek::daemon

@@ -39,18 +39,18 @@ std::string server_openssl_cnf(const InitOptions& options, const std::string& si
     const auto providers = value_or(conf, init.c_str(), "providers", "stekd_providers");
     // A provider that is activated by name makes the default one go unless that is activated too.
     const auto standard = value_or(conf, providers.c_str(), "default", "stekd_default");
-    const auto& dir = options.directory;
+    const auto layout = layout_of(options);
 
-    std::string text = "# For TLS servers: OPENSSL_CONF=" + dir + "/openssl.cnf\n";
+    std::string text = "# For TLS servers: OPENSSL_CONF=" + layout.in_configuration("openssl.cnf") + "\n";
     if (conf)
         text += ".include " + site + "\n";
     text += "\n[default]\nopenssl_conf = " + init + "\n\n[" + init + "]\nproviders = " + providers + "\n\n[" +
             providers + "]\ndefault = " + standard + "\nstek = stek\n\n[" + standard + "]\nactivate = 1\n\n";
     text += "[stek]\nmodule = " + options.provider + "\nactivate = 1\n";
     text += "token = pkcs11:token=stekd-ticket?module-path=" + options.module + "\n";
-    text += "module-config = " + dir + "/softhsm2.conf\n";
-    text += "location = " + options.location + "\nkeyring = " + dir + "/run/keyring\nstats = " + dir +
-            "/run/stats\nstale-epochs = " + std::to_string(options.stale_epochs) + "\n";
+    text += "module-config = " + layout.in_configuration("softhsm2.conf") + "\n";
+    text += "location = " + options.location + "\nkeyring = " + layout.keyring + "\nstats = " + layout.stats +
+            "\nstale-epochs = " + std::to_string(options.stale_epochs) + "\n";
     return text;
 }
 

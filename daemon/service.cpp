@@ -1,8 +1,8 @@
 #include "daemon/service.hpp"
 
 #include "daemon/exit_codes.hpp"
+#include "daemon/headline.hpp"
 #include "daemon/log.hpp"
-#include "pkcs11/error.hpp"
 #include "provider/counters.hpp"
 
 #include <algorithm>
@@ -36,41 +36,32 @@ void block_signals() {
 
 }  // namespace
 
-Failure current_failure() noexcept {
-    try {
-        throw;
-    } catch (const ConfigError& error) {
-        return {exit_config, false, error.what()};
-    } catch (const WeakToken& error) {
-        return {exit_config, false, error.what()};
-    } catch (const PinRefused& error) {
-        return {exit_refused, false, error.what()};
-    } catch (const StateLocked& error) {
-        return {exit_temporary, false, error.what()};
-    } catch (const std::bad_alloc&) {
-        return {exit_software, true, "out of memory"};
-    } catch (const std::overflow_error& error) {
-        return {exit_software, false, error.what()};
-    } catch (const std::logic_error& error) {
-        return {exit_software, false, error.what()};
-    } catch (const std::exception& error) {
-        return {exit_temporary, true, error.what()};
-    }
-}
-
 Service::Service(Config config) : rotation_(std::move(config)) {
     block_signals();
+    hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
     must(sd_event_add_signal(loop_, nullptr, SIGTERM, on_stop, this), "SIGTERM");
     must(sd_event_add_signal(loop_, nullptr, SIGINT, on_stop, this), "SIGINT");
     must(sd_event_add_signal(loop_, nullptr, SIGHUP, on_reload, this), "SIGHUP");
     must(sd_event_set_watchdog(loop_, 1), "watchdog");
     watch_wall_clock();
+    health_.started_at = read_clocks().wall;
+    metrics_ = std::make_unique<MetricsWriter>(
+        loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
+    loss_watch_ = std::make_unique<LossWatch>(loop_, [this](const std::string& file) {
+        log(LOG_WARNING, "somebody removed " + (file == rotation_.config().keyring ? "the key ring" : file));
+        turn();
+    });
+    hear_by(listen_at(rotation_.config().control));
 }
 
 Service::~Service() {
+    loss_watch_.reset();
+    control_.reset();
+    metrics_.reset();
     sd_event_source_unref(destruction_);
     sd_event_source_unref(retry_);
+    sd_event_source_unref(minute_);
     sd_event_unref(loop_);
 }
 
@@ -86,27 +77,50 @@ int Service::run() {
     int code = exit_ok;
     if (sd_event_get_state(loop_) != SD_EVENT_FINISHED)
         code = sd_event_loop(loop_);
+    hang_watch_->last_work();
     sd_notify(0, "STOPPING=1");
     if (code < 0)
         must(code, "sd_event_loop");
     return code;
 }
 
-void Service::turn() {
+std::string Service::attempt(const std::function<Rotation::Next()>& work) {
     try {
-        const auto next = rotation_.run();
+        const auto next = watched(work);
         if (!last_trouble_.empty())
             log(LOG_NOTICE, "all is well again");
         last_trouble_.clear();
+        health_.trouble.clear();
+        health_.next_edge = next.edge;
         back_off_ = 0s;
         rest_until(next);
+        watch_for_losses();
         fold_counters();
+        metrics_->write();
+        return {};
     } catch (...) {
         const auto failure = current_failure();
+        ++health_.failures;
+        health_.trouble = failure.what;
         if (failure.passing)
             retry_later(failure.what);
         else
             give_up(failure.exit_code, failure.what);
+        metrics_->write();
+        return failure.what;
+    }
+}
+
+Rotation::Next Service::watched(const std::function<Rotation::Next()>& work) {
+    const HangWatch::Work token_calls(*hang_watch_);
+    return work();
+}
+
+void Service::watch_for_losses() {
+    try {
+        loss_watch_->watch(rotation_.must_stay());
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, std::string("losses are noticed at the next epoch only: ") + error.what());
     }
 }
 
@@ -120,18 +134,31 @@ void Service::rest_until(const Rotation::Next& next) {
     if (retry_ != nullptr)
         sd_event_source_set_enabled(retry_, SD_EVENT_OFF);
 
-    const auto records = rotation_.ring().records.size();
-    std::string status =
-        "STATUS=" + std::to_string(records) + " keys in the ring, next at " + std::to_string(next.edge);
-    if (!rotation_.state().weaknesses.empty())
-        status += "; the ticket token is weak";
-    if (!ready_) {
-        status += "\nREADY=1";
+    tell_status();
+    if (!health_.ready) {
         log(LOG_NOTICE, "ready: the key ring is in place",
             {{"STEK_LOCATION", rotation_.config().location}, {"STEK_KEYRING", rotation_.config().keyring}});
+        sd_notify(0, "READY=1");
     }
-    ready_ = true;
-    sd_notify(0, status.c_str());
+    health_.ready = true;
+}
+
+void Service::tell_status() {
+    auto status = headline(rotation_.ring(), read_clocks().wall, rotation_.config().stale_epochs);
+    if (!rotation_.state().weaknesses.empty())
+        status += "; the ticket token is weak";
+    if (sd_notify(0, ("STATUS=" + status).c_str()) <= 0)
+        return;  // nobody listens: no wake-ups either
+    std::uint64_t now = 0;
+    must(sd_event_now(loop_, CLOCK_MONOTONIC, &now), "sd_event_now");
+    const auto next = now + 60 * second;
+    if (minute_ == nullptr) {
+        must(sd_event_add_time(loop_, &minute_, CLOCK_MONOTONIC, next, 20 * second, on_minute, this),
+             "timer");
+        return;
+    }
+    must(sd_event_source_set_time(minute_, next), "timer");
+    must(sd_event_source_set_enabled(minute_, SD_EVENT_ONESHOT), "timer");
 }
 
 void Service::retry_later(const std::string& why) {
@@ -139,6 +166,8 @@ void Service::retry_later(const std::string& why) {
     if (why != last_trouble_)
         log(LOG_ERR, why + "; trying again", {{"STEK_RETRY_S", std::to_string(back_off_.count())}});
     last_trouble_ = why;
+    if (minute_ != nullptr)
+        sd_event_source_set_enabled(minute_, SD_EVENT_OFF);
     sd_notify(0, ("STATUS=" + why + "; trying again").c_str());
     std::uint64_t now = 0;
     must(sd_event_now(loop_, CLOCK_BOOTTIME, &now), "sd_event_now");
@@ -163,10 +192,14 @@ void Service::arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec)
 void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
-        rotation_.reconfigure(load_config(rotation_.config().file));
+        auto config = load_config(rotation_.config().file);
+        // Before anything else is changed: what may fail leaves the old configuration whole.
+        auto control = listen_at(config.control);
+        watched([&] { return rotation_.reconfigure(std::move(config)); });
+        hear_by(std::move(control));
         log(LOG_NOTICE, "configuration read anew");
-    } catch (const std::exception& error) {
-        log(LOG_ERR, std::string("the old configuration stays: ") + error.what());
+    } catch (...) {
+        log(LOG_ERR, "the old configuration stays: " + current_failure().what);
     }
     sd_notify(0, "READY=1");
     turn();
@@ -183,22 +216,38 @@ void Service::fold_counters() const {
     }
 }
 
-int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept {
-    std::uint64_t expirations = 0;
-    if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
-        log(LOG_NOTICE, "the clock was set");
-    static_cast<Service*>(self)->turn();
+// sd-event is C: what gets this far (no memory for a timer, say) ends the loop, and systemd starts stekd
+// anew.
+template <typename Work>
+int Service::shielded(void* self, const Work& work) noexcept {
+    auto* service = static_cast<Service*>(self);
+    try {
+        work(*service);
+    } catch (...) {
+        sd_event_exit(service->loop_, exit_software);
+    }
     return 0;
+}
+
+int Service::on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept {
+    return shielded(self, [fd](Service& service) {
+        std::uint64_t expirations = 0;
+        if (::read(fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
+            log(LOG_NOTICE, "the clock was set");
+        service.turn();
+    });
+}
+
+int Service::on_minute(sd_event_source*, std::uint64_t, void* self) noexcept {
+    return shielded(self, [](Service& service) { service.tell_status(); });
 }
 
 int Service::on_timer(sd_event_source*, std::uint64_t, void* self) noexcept {
-    static_cast<Service*>(self)->turn();
-    return 0;
+    return shielded(self, [](Service& service) { service.turn(); });
 }
 
 int Service::on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {
-    static_cast<Service*>(self)->reload();
-    return 0;
+    return shielded(self, [](Service& service) { service.reload(); });
 }
 
 int Service::on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept {

@@ -1,10 +1,17 @@
 // stekd as a service: the event loop around Rotation.
 #pragma once
 
+#include "daemon/control.hpp"
+#include "daemon/hang_watch.hpp"
+#include "daemon/loss_watch.hpp"
+#include "daemon/metrics_file.hpp"
 #include "daemon/rotation.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 
 #include <systemd/sd-event.h>
 
@@ -21,9 +28,24 @@ class Service {
     /// code.
     int run();
 
+    /// As of now.
+    [[nodiscard]] Health health() const;
+
   private:
     void watch_wall_clock();
-    void turn();  ///< does what is due and sets the timers
+    void tell_status();
+    void turn() {
+        attempt([this] { return rotation_.run(); });
+    }
+    /// Does it, sets the timers and keeps account. Returns what went wrong; empty: nothing.
+    std::string attempt(const std::function<Rotation::Next()>& work);
+    Rotation::Next watched(const std::function<Rotation::Next()>& work);
+    void watch_for_losses();
+    /// A control socket for a configuration that is not in force yet. Throws as Control does.
+    std::unique_ptr<Control> listen_at(const std::string& path);
+    void hear_by(std::unique_ptr<Control> control);
+    nlohmann::json answer(const Request& request);
+    nlohmann::json answer_order(const Order& order);
     void rest_until(const Rotation::Next& next);
     void retry_later(const std::string& why);
     void give_up(int code, const std::string& why);
@@ -31,17 +53,25 @@ class Service {
     void reload();
     void fold_counters() const;
 
+    template <typename Work>
+    static int shielded(void* self, const Work& work) noexcept;
     static int on_wall_clock(sd_event_source*, int fd, std::uint32_t, void* self) noexcept;
+    static int on_minute(sd_event_source*, std::uint64_t, void* self) noexcept;
     static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;
     static int on_reload(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
     static int on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
 
+    std::unique_ptr<HangWatch> hang_watch_;  ///< goes last: closing the tokens may hang as well
     Rotation rotation_;
     sd_event* loop_ = nullptr;
     sd_event_source* destruction_ = nullptr;
     sd_event_source* retry_ = nullptr;
+    sd_event_source* minute_ = nullptr;  ///< STATUS= counts down
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
-    bool ready_ = false;
+    std::unique_ptr<LossWatch> loss_watch_;
+    std::unique_ptr<Control> control_;
+    std::unique_ptr<MetricsWriter> metrics_;
+    Health health_;  ///< what Rotation does not know of it
     std::chrono::seconds back_off_{0};
     std::string last_trouble_;
 };

@@ -64,6 +64,10 @@ json to_json(const State& state) {
         out["highest_epoch"] = *state.memory.highest_epoch;
     if (state.memory.highest_index)
         out["highest_index"] = *state.memory.highest_index;
+    if (const auto& past = state.memory.rotated_past)
+        out["rotated_past"] = {{"epoch", past->epoch}, {"revision", past->revision}};
+    for (const auto& id : state.memory.condemned)
+        out["condemned"].push_back(hex(id));
     return out;
 }
 
@@ -82,6 +86,12 @@ State from_json(const json& in) {
         state.memory.highest_epoch = in.at("highest_epoch").get<std::uint64_t>();
     if (in.contains("highest_index"))
         state.memory.highest_index = in.at("highest_index").get<std::uint64_t>();
+    if (in.contains("rotated_past"))
+        state.memory.rotated_past = {in.at("rotated_past").at("epoch").get<std::uint64_t>(),
+                                     in.at("rotated_past").at("revision").get<std::uint32_t>()};
+    if (in.contains("condemned"))
+        for (const auto& id : in.at("condemned"))
+            state.memory.condemned.push_back(pair_id_from(id.get<std::string>()));
     for (const auto& item : in.at("pairs")) {
         const auto id = pair_id_from(item.at("id").get<std::string>());
         state.memory.pairs.push_back(
@@ -123,6 +133,11 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
     lock_ = Fd(::open(lock_in(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!lock_)
         throw_errno("cannot open", lock_in(path));
+    // Where root made it, for --check or --once, the service's user must be able to open it.
+    if (struct stat directory{}, file{};
+        ::geteuid() == 0 && ::stat(path.c_str(), &directory) == 0 && ::fstat(lock_.get(), &file) == 0 &&
+        directory.st_uid != file.st_uid && ::fchown(lock_.get(), directory.st_uid, directory.st_gid) != 0)
+        throw_errno("cannot give away", lock_in(path));
     auto lock = whole_file();
     if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
@@ -131,15 +146,20 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
                           path);
     }
     const auto pid = std::to_string(::getpid()) + "\n";
-    if (::ftruncate(lock_.get(), 0) != 0 ||
-        ::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()))
+    // Written over what is there, which needs no room on a full disk.
+    if (::pwrite(lock_.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size()) ||
+        ::ftruncate(lock_.get(), static_cast<off_t>(pid.size())) != 0)
         throw_errno("cannot write", lock_in(path));
 }
 
 State StateDirectory::peek(const std::string& path) {
+    errno = 0;
     std::ifstream in(file_in(path));
-    if (!in)
+    if (!in) {
+        if (errno != ENOENT && errno != ENOTDIR)
+            throw_errno("cannot open", file_in(path));
         return {};
+    }
     try {
         return from_json(json::parse(in));
     } catch (const std::exception& error) {

@@ -36,7 +36,8 @@ class StateDirectory {
     /// another stekd holds it, std::system_error.
     explicit StateDirectory(const std::string& path);
 
-    /// Empty if there is no file. Throws std::runtime_error if it cannot be understood.
+    /// Empty if there is no file. Throws std::runtime_error if it cannot be understood, std::system_error if
+    /// it cannot be read.
     [[nodiscard]] State load() const;
     /// Durable on return. Throws std::system_error.
     void save(const State& state) const;

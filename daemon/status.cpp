@@ -1,154 +1,177 @@
 #include "daemon/status.hpp"
 
-#include "daemon/exit_codes.hpp"
 #include "daemon/rotation.hpp"
 #include "daemon/state.hpp"
-#include "provider/counters.hpp"
 
-#include <ctime>
-#include <iomanip>
-#include <iostream>
-
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <cerrno>
+#include <unistd.h>
 
 namespace stek::daemon {
 namespace {
 
-using nlohmann::json;
-
-const char* state_of(const RingRecord& record, const RingRecord* sealing, std::int64_t now) {
+RecordState state_of(const RingRecord& record, const RingRecord* sealing, std::int64_t now) {
     if (&record == sealing)
-        return "sealing";
+        return now < record.seal_until ? RecordState::sealing : RecordState::stale;
     if (now < record.not_before)
-        return "prepared";
-    return now < record.open_until ? "opening" : "expired";
+        return RecordState::prepared;
+    return now < record.open_until ? RecordState::opening : RecordState::expired;
 }
 
-json key_to_json(const RingRecord& record, const RingRecord* sealing, const Now& now) {
-    const std::string state = state_of(record, sealing, now.wall);
-    const auto until = state == "prepared"  ? record.not_before
-                       : state == "sealing" ? record.seal_until
-                                            : record.open_until;
-    const auto destroy_in = record.destroy_at > now.boot ? record.destroy_at - now.boot : 0;
-    return {{"epoch", record.epoch},           {"revision", record.revision},
-            {"name", hex(record.name)},        {"state", state},
-            {"not_before", record.not_before}, {"seal_until", record.seal_until},
-            {"open_until", record.open_until}, {"seconds_left", std::max<std::int64_t>(until - now.wall, 0)},
-            {"destroyed_in", destroy_in},      {"pair", hex(record.pair)}};
-}
-
-json counters_to_json(const CounterTotals& totals) {
-    json declined = json::object();
-    for (unsigned i = 0; i < totals.declined.size() && i < static_cast<unsigned>(Decline::count_); ++i)
-        declined[decline_name(static_cast<Decline>(i))] = totals.declined[i];
-    return {{"processes", totals.processes},
-            {"sealed", totals.sealed},
-            {"opened", totals.opened},
-            {"renewed", totals.renewed},
-            {"token_errors", totals.token_errors},
-            {"declined", declined},
-            {"latency_us", {{"bounds", latency_bounds_us}, {"counts", totals.latency}}}};
-}
-
-json gather(const Config& config) {
-    const auto now = read_clocks();
-    json out{{"location", config.location},
-             {"period", config.policy.period},
-             {"session_timeout", config.policy.session_timeout},
-             {"now", now.wall},
-             {"daemon", StateDirectory::holder(config.state)},
-             {"tokens",
-              {{"vault", {{"uri", config.vault.text()}}},
-               {"ticket", {{"uri", config.ticket.text()}, {"private_pairs", config.private_pairs}}}}},
-             {"keys", json::array()},
-             {"problems", json::array()}};
-    try {
-        const auto state = StateDirectory::peek(config.state);
-        out["tokens"]["ticket"]["serial"] = state.token_serial;
-        out["tokens"]["ticket"]["weaknesses"] = state.weaknesses;
-    } catch (const std::exception& error) {
-        out["problems"].push_back(error.what());
+std::int64_t end_of(const RingRecord& record, RecordState state, std::int64_t longest_stale) {
+    switch (state) {
+        case RecordState::prepared:
+            return record.not_before;
+        case RecordState::sealing:
+            return record.seal_until;
+        case RecordState::stale:
+            return std::min(record.seal_until + longest_stale, record.open_until);
+        case RecordState::opening:
+        case RecordState::expired:
+            break;
     }
-    try {
-        const auto ring = read_ring_file(config.keyring);
-        if (ring) {
-            out["generation"] = ring->generation;
-            out["written_at"] = ring->written_at;
-            const auto* sealing = sealing_record(*ring, now.wall, config.stale_epochs);
-            for (const auto& record : ring->records)
-                out["keys"].push_back(key_to_json(*record, sealing, now));
-            if (sealing == nullptr)
-                out["problems"].push_back("no key seals now");
-        } else {
-            out["problems"].push_back("there is no key ring at " + config.keyring);
+    return record.open_until;
+}
+
+// Records overlap where a revision was made, and a clock that jumped leaves some far from now.
+std::int64_t sealed_through(const KeyRing& ring, std::int64_t now) {
+    std::int64_t through = now;
+    bool further = true;
+    while (further) {
+        further = false;
+        for (const auto& record : ring.records) {
+            if (record->not_before <= through && through < record->seal_until) {
+                through = record->seal_until;
+                further = true;
+            }
         }
-    } catch (const std::exception& error) {
-        out["problems"].push_back(error.what());
     }
-    try {
-        if (!config.stats.empty())
-            out["counters"] = counters_to_json(collect_counters(config.stats, false));
-    } catch (const std::exception& error) {
-        out["problems"].push_back(error.what());
-    }
-    return out;
+    if (through > now)
+        return through;
+    std::int64_t last = 0;
+    for (const auto& record : ring.records)
+        if (record->seal_until <= now)
+            last = std::max(last, record->seal_until);
+    return last;
 }
 
-std::string clock_text(std::int64_t at) {
-    const std::time_t seconds = at;
-    std::tm parts{};
-    char text[32] = "?";
-    if (gmtime_r(&seconds, &parts) != nullptr)
-        std::strftime(text, sizeof text, "%F %T", &parts);
-    return text;
+std::string text_of(KeyId key) {
+    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
 }
 
-void print_text(const json& status) {
-    const auto& ticket = status["tokens"]["ticket"];
-    std::cout << "location " << status["location"].get<std::string>() << ", a key every " << status["period"]
-              << " s, open for " << status["session_timeout"] << " s more; "
-              << (status["daemon"] == 0 ? std::string("stekd is not running")
-                                        : "stekd is process " + status["daemon"].dump())
-              << "\nvault   " << status["tokens"]["vault"]["uri"].get<std::string>() << "\nticket  "
-              << ticket["uri"].get<std::string>();
-    if (ticket.contains("serial"))
-        std::cout << ", serial " << ticket["serial"].get<std::string>();
-    std::cout << "\n\nKEY          NAME                              STATE     SEALS FROM           UNTIL    "
-                 "            LEFT\n";
-    for (const auto& key : status["keys"]) {
-        const auto id = key["epoch"].dump() + "." + key["revision"].dump();
-        std::cout << std::left << std::setw(12) << id << ' ' << key["name"].get<std::string>() << "  "
-                  << std::setw(9) << key["state"].get<std::string>() << ' '
-                  << clock_text(key["not_before"].get<std::int64_t>()) << "  "
-                  << clock_text(key["seal_until"].get<std::int64_t>()) << "  " << key["seconds_left"].dump()
-                  << " s\n";
+class Gathering {
+  public:
+    Gathering(const Config& config, const Heard& heard) : config_(config) {
+        status_.now = read_clocks();
+        status_.location = config.location;
+        status_.policy = config.policy;
+        status_.stale_epochs = config.stale_epochs;
+        status_.vault_uri = config.vault.text();
+        status_.ticket_uri = config.ticket.text();
+        status_.private_pairs = config.private_pairs;
+        status_.health = heard.health;
+        if (!heard.problem.empty())
+            status_.problems.push_back(heard.problem);
+        if (heard.health && !heard.health->trouble.empty())
+            status_.problems.push_back(heard.health->trouble);
     }
-    if (status.contains("counters")) {
-        const auto& counters = status["counters"];
-        std::cout << "\ntickets: " << counters["sealed"] << " sealed, " << counters["opened"] << " opened, "
-                  << counters["renewed"] << " renewed, in " << counters["processes"] << " processes; "
-                  << counters["token_errors"] << " token errors\n";
-        for (const auto& [reason, count] : counters["declined"].items())
-            if (count != 0)
-                std::cout << "declined, " << reason << ": " << count << '\n';
+
+    Status run() {
+        attempt(&Gathering::look_at_state);
+        attempt(&Gathering::look_at_ring);
+        attempt(&Gathering::look_at_counters);
+        return std::move(status_);
     }
-    if (ticket.contains("weaknesses"))
-        for (const auto& weakness : ticket["weaknesses"])
-            std::cout << "WARNING: the ticket token is weak, it does not refuse: "
-                      << weakness.get<std::string>() << '\n';
-    for (const auto& problem : status["problems"])
-        std::cout << "PROBLEM: " << problem.get<std::string>() << '\n';
-}
+
+  private:
+    void attempt(void (Gathering::*look)()) {
+        try {
+            (this->*look)();
+        } catch (const std::exception& error) {
+            status_.problems.emplace_back(error.what());
+        }
+    }
+
+    void look_at_state() {
+        // To who may not enter, the directory seems empty and unlocked.
+        if (::access(config_.state.c_str(), R_OK | X_OK) != 0 && errno == EACCES)
+            throw_errno("cannot look into", config_.state);
+        status_.daemon = StateDirectory::holder(config_.state);
+        auto state = StateDirectory::peek(config_.state);
+        status_.ticket_serial = std::move(state.token_serial);
+        status_.weaknesses = std::move(state.weaknesses);
+    }
+
+    void look_at_ring() {
+        const auto ring = read_ring_file(config_.keyring);
+        if (!ring) {
+            status_.problems.push_back("there is no key ring at " + config_.keyring);
+            return;
+        }
+        status_.ring = status_of(*ring, status_.now, config_.stale_epochs);
+        const auto seals = std::ranges::find_if(status_.ring->records, [](const RecordStatus& record) {
+            return record.state == RecordState::sealing || record.state == RecordState::stale;
+        });
+        if (seals == status_.ring->records.end())
+            status_.problems.emplace_back("no key seals now");
+        else if (seals->state == RecordState::stale)
+            status_.problems.push_back("rotation is late: key " + text_of(seals->key) +
+                                       " seals beyond its time, for " + duration_text(seals->seconds_left) +
+                                       " at most");
+    }
+
+    void look_at_counters() {
+        if (!config_.stats.empty())
+            status_.counters = collect_counters(config_.stats, false);
+    }
+
+    const Config& config_;
+    Status status_;
+};
 
 }  // namespace
 
-int print_status(const Config& config, bool as_json) {
-    const auto status = gather(config);
-    if (as_json)
-        std::cout << status.dump(2) << '\n';
-    else
-        print_text(status);
-    return status["problems"].empty() ? exit_ok : exit_findings;
+const char* name_of(RecordState state) noexcept {
+    switch (state) {
+        case RecordState::prepared:
+            return "prepared";
+        case RecordState::sealing:
+            return "sealing";
+        case RecordState::stale:
+            return "stale";
+        case RecordState::opening:
+            return "opening";
+        case RecordState::expired:
+            break;
+    }
+    return "expired";
+}
+
+RingStatus status_of(const KeyRing& ring, const Now& now, unsigned stale_epochs) {
+    RingStatus status{.generation = ring.generation,
+                      .written_at = ring.written_at,
+                      .seal_until = sealed_through(ring, now.wall),
+                      .records = {}};
+    const auto* sealing = sealing_record(ring, now.wall, stale_epochs);
+    const auto longest_stale = static_cast<std::int64_t>(stale_epochs * ring.period);
+    for (const auto& record : ring.records) {
+        const auto state = state_of(*record, sealing, now.wall);
+        status.records.push_back(
+            {.key = {record->epoch, record->revision},
+             .name = record->name,
+             .pair = record->pair,
+             .state = state,
+             .not_before = record->not_before,
+             .seal_until = record->seal_until,
+             .open_until = record->open_until,
+             .seconds_left = std::max<std::int64_t>(end_of(*record, state, longest_stale) - now.wall, 0),
+             .destroyed_in = record->destroy_at > now.boot ? record->destroy_at - now.boot : 0});
+    }
+    return status;
+}
+
+Status gather_status(const Config& config, const Heard& heard) {
+    return Gathering(config, heard).run();
 }
 
 }  // namespace stek::daemon

@@ -2,6 +2,7 @@
 #include "daemon/check.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/log.hpp"
+#include "daemon/process_guard.hpp"
 #include "daemon/service.hpp"
 
 #include <string>
@@ -15,6 +16,8 @@ using namespace stek::daemon;
 
 int serve(Config config) {
     try {
+        if (!lock_memory())
+            log(LOG_NOTICE, "memory may be swapped out: RLIMIT_MEMLOCK is not unlimited");
         Service service(std::move(config));
         return service.run();
     } catch (...) {
@@ -56,6 +59,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     try {
+        guard_process();
         return run(argc, argv);
     } catch (const std::exception& error) {
         log(LOG_ERR, error.what());

@@ -62,6 +62,18 @@ void back_up_token(const std::string& token_directory, const std::string& state)
         write_durably(copy, *now);
 }
 
+void drop_other_copies(const std::vector<std::string>& token_directories, const std::string& state) {
+    std::vector<fs::path> others;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(copies_in(state), none))
+        if (std::none_of(token_directories.begin(), token_directories.end(), [&](const auto& kept) {
+                return fs::path(kept).filename() == entry.path().filename();
+            }))
+            others.push_back(entry.path());
+    for (const auto& copy : others)
+        fs::remove(copy);
+}
+
 std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state) {
     std::vector<std::string> mended;
     const auto tokens = softhsm_tokens_directory(softhsm_conf);

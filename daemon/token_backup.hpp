@@ -12,6 +12,9 @@ namespace stek::daemon {
 /// from the copy. It is as secret as the token's directory is. Throws std::system_error.
 void back_up_token(const std::string& token_directory, const std::string& state);
 
+/// Removes the copies of all tokens but these: a ticket token lives on a tmpfs, each boot has another.
+void drop_other_copies(const std::vector<std::string>& token_directories, const std::string& state);
+
 /// Puts back each copy whose token.object is empty now. To be called by the one writer, before C_Initialize.
 /// Returns the directories that were mended. Throws std::system_error.
 std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state);

@@ -30,9 +30,9 @@ void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) 
 namespace {
 
 std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::Module>& module,
-                                                 const pkcs11::TokenUri& uri) {
+                                                 const pkcs11::TokenUri& uri, const std::string& known) {
     try {
-        return pkcs11::Token::find(module, uri);
+        return pkcs11::Token::find(module, uri, known);
     } catch (const pkcs11::TokenError& error) {
         throw TicketTokenLost(error.what());
     }
@@ -40,14 +40,14 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
 
 }  // namespace
 
-Tokens::Tokens(const Config& config) {
+Tokens::Tokens(const Config& config, const std::string& known_ticket) {
     using pkcs11::Access;
     const auto library = pkcs11::Library::map(*config.vault.module_path());
     module_ = pkcs11::Module::initialize(library, config.module_config);
     try {
         const auto vault = pkcs11::Token::find(module_, config.vault);
         vault->require(vault_mechanisms());
-        const auto ticket = find_ticket_token(module_, config.ticket);
+        const auto ticket = find_ticket_token(module_, config.ticket, known_ticket);
         ticket->require(ticket_mechanisms(true));
         vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
         ticket_directory_ = softhsm_token_directory(config.module_config, ticket->serial());
@@ -83,6 +83,14 @@ void Tokens::check_present() const {
     check_directory(ticket_directory_, *ticket_);
 }
 
+std::vector<std::string> Tokens::files() const {
+    std::vector<std::string> files;
+    for (const auto& directory : {vault_directory_, ticket_directory_})
+        if (!directory.empty())
+            files.push_back(directory + "/token.object");
+    return files;
+}
+
 void Tokens::give_access(const Readers& readers) const {
     if (!ticket_directory_.empty())
         readers.allow_token(ticket_directory_);
@@ -92,6 +100,7 @@ void Tokens::back_up(const std::string& state) const {
     for (const auto& directory : {vault_directory_, ticket_directory_})
         if (!directory.empty())
             back_up_token(directory, state);
+    drop_other_copies({vault_directory_, ticket_directory_}, state);
 }
 
 unsigned Tokens::sweep_unfinished() const {

@@ -37,9 +37,10 @@ class TicketTokenLost : public pkcs11::TokenError {
 /// SoftHSM sees a token that was made later only when it is initialised anew.
 class Tokens {
   public:
-    /// Opens and logs in. Throws PinRefused, TicketTokenLost, DeriverError, pkcs11::Error, TokenError,
+    /// Opens and logs in. Where several tokens match the ticket token's URI, the one of serial `known_ticket`
+    /// (may be empty) is it. Throws PinRefused, TicketTokenLost, DeriverError, pkcs11::Error, TokenError,
     /// UriError.
-    explicit Tokens(const Config& config);
+    explicit Tokens(const Config& config, const std::string& known_ticket = {});
     Tokens(const Tokens&) = delete;
     Tokens& operator=(const Tokens&) = delete;
     ~Tokens();
@@ -53,6 +54,7 @@ class Tokens {
 
     /// Throws TokenError if a token's files are gone: SoftHSM itself would go on as if they were there.
     void check_present() const;
+    [[nodiscard]] std::vector<std::string> files() const;  ///< each token.object, where there are files
     void give_access(const Readers& readers) const;  ///< to the ticket token's files, where it has files
     /// Keeps a copy of each token.object in the state directory.
     void back_up(const std::string& state) const;

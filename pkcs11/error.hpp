@@ -39,6 +39,12 @@ class UriError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// A module path that names no module that could be used, now or later.
+class ModuleError : public UriError {
+  public:
+    using UriError::UriError;
+};
+
 /// The token will not have this PIN: to try the same one again can only do harm, for real tokens lock.
 bool refuses_pin(CK_RV rv) noexcept;
 

@@ -2,6 +2,7 @@
 
 #include "pkcs11/error.hpp"
 #include "pkcs11/process.hpp"
+#include "pkcs11/refused_pins.hpp"
 
 #include <atomic>
 #include <cstdlib>
@@ -48,15 +49,15 @@ class ScopedSofthsmConf {
 CK_FUNCTION_LIST* function_list(void* handle, const std::string& path) {
     const auto get = reinterpret_cast<CK_C_GetFunctionList>(dlsym(handle, "C_GetFunctionList"));
     if (get == nullptr) {
-        throw UriError(path + " is not a PKCS#11 module: no C_GetFunctionList");
+        throw ModuleError(path + " is not a PKCS#11 module: no C_GetFunctionList");
     }
     CK_FUNCTION_LIST* functions = nullptr;
     const CK_RV rv = get(&functions);
     if (rv != CKR_OK || functions == nullptr) {
-        throw UriError(path + " is not a usable PKCS#11 module: C_GetFunctionList: " + rv_name(rv));
+        throw ModuleError(path + " is not a usable PKCS#11 module: C_GetFunctionList: " + rv_name(rv));
     }
     if (functions->version.major < 2) {
-        throw UriError(path + " speaks a Cryptoki older than 2.0");
+        throw ModuleError(path + " speaks a Cryptoki older than 2.0");
     }
     return functions;
 }
@@ -72,7 +73,7 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
     static auto& mutex = *new std::mutex;
     static auto& known = *new std::map<std::string, std::shared_ptr<const Library>>;
     if (path.empty() || path.front() != '/') {
-        throw UriError("module-path \"" + path + "\" is not an absolute path of a PKCS#11 module");
+        throw ModuleError("module-path \"" + path + "\" is not an absolute path of a PKCS#11 module");
     }
     const std::lock_guard lock(mutex);
     if (const auto found = known.find(path); found != known.end()) {
@@ -81,8 +82,10 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
     void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (handle == nullptr) {
         const char* reason = dlerror();
-        throw UriError("module-path " + path + " cannot be loaded: " + (reason ? reason : "unknown reason"));
+        throw ModuleError("module-path " + path +
+                          " cannot be loaded: " + (reason ? reason : "unknown reason"));
     }
+    RefusedPins::shared();  // here, because servers map the module before they fork
     auto library = std::make_shared<const Library>(path, function_list(handle, path));
     known.emplace(path, library);
     return library;

@@ -15,7 +15,7 @@ namespace stek::pkcs11 {
 /// and atexit handlers may outlive us. Mapping early matters: after a chroot the file is gone.
 class Library {
   public:
-    /// dlopen() and C_GetFunctionList. Throws UriError (no such file, not a module) naming the path.
+    /// dlopen() and C_GetFunctionList. Throws ModuleError (no such file, not a module) naming the path.
     /// Thread-safe; the same path gives the same object.
     static std::shared_ptr<const Library> map(const std::string& path);
     [[nodiscard]] CK_FUNCTION_LIST& functions() const noexcept { return *functions_; }

@@ -1,6 +1,6 @@
 #include "pkcs11/secret.hpp"
 
-#include <cstring>
+#include <algorithm>
 #include <new>
 #include <unistd.h>
 #include <utility>
@@ -35,9 +35,7 @@ Secret::Secret(std::size_t size) {
 
 Secret Secret::copy_of(Bytes bytes) {
     Secret copy(bytes.size());
-    if (!bytes.empty()) {
-        std::memcpy(copy.data_, bytes.data(), bytes.size());
-    }
+    std::ranges::copy(bytes, copy.data_);
     return copy;
 }
 

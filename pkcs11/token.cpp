@@ -2,17 +2,12 @@
 
 #include "pkcs11/error.hpp"
 #include "pkcs11/padded.hpp"
+#include "pkcs11/refused_pins.hpp"
 #include "pkcs11/session.hpp"
 
 #include <algorithm>
-#include <array>
 #include <mutex>
 #include <optional>
-#include <set>
-
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
 
 namespace stek::pkcs11 {
 
@@ -22,51 +17,6 @@ struct LoginState {
 };
 
 namespace {
-
-/// The PINs that a token has refused in this process, as keyed hashes. A daemon finds its token anew after
-/// each trouble; a wrong PIN must not be tried again by the new object either.
-class RefusedPins {
-  public:
-    void add(const std::string& serial, const Secret& pin) {
-        const std::lock_guard lock(mutex_);
-        marks_.insert(mark(serial, pin));
-    }
-    bool has(const std::string& serial, const Secret& pin) {
-        const std::lock_guard lock(mutex_);
-        return !marks_.empty() && marks_.contains(mark(serial, pin));
-    }
-
-  private:
-    using Mark = std::array<std::uint8_t, 32>;
-
-    Mark mark(const std::string& serial, const Secret& pin) {
-        if (key_.empty()) {
-            key_ = Secret(sizeof(Mark));
-            if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1) {
-                throw std::runtime_error("no random bytes");
-            }
-        }
-        Secret text(serial.size() + 1 + pin.size());
-        std::copy(serial.begin(), serial.end(), text.data());
-        std::copy(pin.bytes().begin(), pin.bytes().end(), text.data() + serial.size() + 1);
-        Mark mark{};
-        unsigned size = mark.size();
-        if (HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()), text.data(), text.size(),
-                 mark.data(), &size) == nullptr) {
-            throw std::runtime_error("no HMAC-SHA256");
-        }
-        return mark;
-    }
-
-    std::mutex mutex_;
-    Secret key_;
-    std::set<Mark> marks_;
-};
-
-RefusedPins& refused_pins() {
-    static auto& pins = *new RefusedPins;  // never destroyed, as the libraries are
-    return pins;
-}
 
 std::string functions_name(CK_FLAGS flags) {
     static constexpr std::pair<CK_FLAGS, const char*> names[] = {
@@ -117,7 +67,7 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, const CK_TOKEN_INF
       serial_(unpadded(info.serialNumber)),
       login_(std::make_shared<LoginState>()) {}
 
-std::shared_ptr<Token> Token::find(std::shared_ptr<Module> module, const TokenUri& uri,
+std::shared_ptr<Token> Token::find(const std::shared_ptr<Module>& module, const TokenUri& uri,
                                    const std::string& preferred) {
     if (!module->usable_here()) {
         throw TokenError("token URI " + uri.text() + ": the module is not initialised in this process");
@@ -216,8 +166,12 @@ void Token::login(Session& session, const Secret& pin) {
         }
         throw TokenError("token " + label_ + " wants a PIN and none was given (pin-source)");
     }
-    if (!pin.empty() && refused_pins().has(serial_, pin)) {
-        throw Error("C_Login (not tried again)", CKR_PIN_INCORRECT, label_);
+    std::optional<RefusedPins::Attempt> attempt;
+    if (!pin.empty()) {
+        attempt.emplace(RefusedPins::shared());
+        if (attempt->known(serial_, pin)) {
+            throw Error("C_Login (not tried again)", CKR_PIN_INCORRECT, label_);
+        }
     }
     if ((flags_ & CKF_USER_PIN_FINAL_TRY) != 0) {
         throw TokenError("token " + label_ +
@@ -231,8 +185,8 @@ void Token::login(Session& session, const Secret& pin) {
     Error error("C_Login", rv, label_);
     if (refuses_pin(rv)) {
         login_->refused = error;
-        if (!pin.empty()) {
-            refused_pins().add(serial_, pin);
+        if (attempt) {
+            attempt->refused(serial_, pin);
         }
     }
     throw Error(error);

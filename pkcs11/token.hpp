@@ -24,7 +24,7 @@ class Token {
     /// Finds the one token that the URI means. Where several match it, the one with serial `preferred`, if
     /// not empty: an old token that comes back beside its replacement must not end anything. Throws
     /// TokenError (none, several, not initialised), Error.
-    static std::shared_ptr<Token> find(std::shared_ptr<Module> module, const TokenUri& uri,
+    static std::shared_ptr<Token> find(const std::shared_ptr<Module>& module, const TokenUri& uri,
                                        const std::string& preferred = {});
 
     /// Throws TokenError naming each mechanism that is absent or lacks a function: "token stek-ticket has no
@@ -33,9 +33,10 @@ class Token {
     [[nodiscard]] bool offers(CK_MECHANISM_TYPE type, CK_FLAGS flags) const noexcept;
 
     /// C_Login as CKU_USER in `session`'s process-wide state; already logged in is fine. A wrong PIN throws
-    /// Error and is never tried again by this object: later calls throw the same Error without touching the
-    /// token, because real tokens lock themselves. An empty PIN means the protected authentication path,
-    /// where the token has one.
+    /// Error and is never tried again, by no object and no process forked from the one that mapped the
+    /// module: later calls throw without touching the token, because real tokens lock themselves. Throws
+    /// TokenError if another process holds up the token in its own login. An empty PIN means the protected
+    /// authentication path, where the token has one.
     void login(class Session& session, const Secret& pin);
 
     [[nodiscard]] const std::string& label() const noexcept { return label_; }    ///< trailing blanks cut

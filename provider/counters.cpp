@@ -161,7 +161,9 @@ void Counters::declined(Decline why) noexcept {
 void Counters::latency(std::uint64_t nanoseconds) noexcept {
     const auto* bound = std::find_if(std::begin(latency_bounds_us), std::end(latency_bounds_us),
                                      [=](std::uint64_t us) { return nanoseconds <= us * 1000; });
-    add_one(counting(block_, directory_).latency[bound - latency_bounds_us]);
+    auto& block = counting(block_, directory_);
+    add_one(block.latency[bound - latency_bounds_us]);
+    block.latency_sum_ns.fetch_add(nanoseconds, std::memory_order_relaxed);
 }
 
 const char* decline_name(Decline why) noexcept {

@@ -61,6 +61,7 @@ struct CounterTotals {
     std::uint64_t sealed = 0, opened = 0, renewed = 0, token_errors = 0, processes = 0;
     std::vector<std::uint64_t> declined;  ///< indexed by Decline
     std::vector<std::uint64_t> latency;   ///< per bucket, one more than bounds
+    std::uint64_t latency_sum_ns = 0;     ///< of the same tickets
 };
 const char* decline_name(Decline why) noexcept;
 /// Reads all files; with `fold`, dead processes' files are added to `retired` and removed. Noise in the

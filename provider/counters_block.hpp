@@ -10,6 +10,7 @@
 //       40     8  token errors
 //       48    88  tickets declined, by Decline
 //      136    96  operations by latency, by latency_bounds_us
+//      232     8  sum of those latencies in nanoseconds; since version 2
 #pragma once
 
 #include "provider/counters.hpp"
@@ -23,7 +24,7 @@ inline constexpr std::size_t latency_buckets = std::size(latency_bounds_us) + 1;
 
 struct Counters::Block {
     static constexpr std::uint64_t magic_number = 0x7374656b73746174;
-    static constexpr std::uint32_t layout_version = 1;
+    static constexpr std::uint32_t layout_version = 2;
 
     std::atomic<std::uint64_t> magic;
     std::atomic<std::uint32_t> version;
@@ -31,9 +32,10 @@ struct Counters::Block {
     std::atomic<std::uint64_t> sealed, opened, renewed, token_errors;
     std::atomic<std::uint64_t> declined[decline_kinds];
     std::atomic<std::uint64_t> latency[latency_buckets];
+    std::atomic<std::uint64_t> latency_sum_ns;
 };
 
-static_assert(sizeof(Counters::Block) == 232, "a new layout needs a new version");
+static_assert(sizeof(Counters::Block) == 240, "a new layout needs a new version");
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 }  // namespace stek

@@ -1,7 +1,9 @@
 #include "provider/counters_block.hpp"
 #include "provider/file.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <ctime>
 #include <dirent.h>
@@ -27,6 +29,7 @@ struct Image {
     std::uint64_t sealed = 0, opened = 0, renewed = 0, token_errors = 0;
     std::uint64_t declined[decline_kinds] = {};
     std::uint64_t latency[latency_buckets] = {};
+    std::uint64_t latency_sum_ns = 0;
 
     Image& operator+=(const Image& other) noexcept {
         sealed += other.sealed;
@@ -37,10 +40,13 @@ struct Image {
             declined[i] += other.declined[i];
         for (std::size_t i = 0; i < latency_buckets; ++i)
             latency[i] += other.latency[i];
+        latency_sum_ns += other.latency_sum_ns;
         return *this;
     }
 };
 static_assert(sizeof(Image) == sizeof(Counters::Block));
+constexpr std::uint32_t version_without_sum = 1;
+constexpr std::size_t size_without_sum = offsetof(Image, latency_sum_ns);
 
 bool is_process_file(std::string_view name) {
     const std::size_t dot = name.find('.');
@@ -66,9 +72,18 @@ bool is_stillborn(const struct stat& status) {
 
 std::optional<Image> read_image(int file, const struct stat& status) {
     Image image;
-    if (status.st_size != sizeof image || ::pread(file, &image, sizeof image, 0) != sizeof image ||
-        image.magic != Counters::Block::magic_number || image.version != Counters::Block::layout_version)
+    if (status.st_size != sizeof image && status.st_size != size_without_sum)
         return std::nullopt;
+    const auto size = static_cast<std::size_t>(status.st_size);
+    if (::pread(file, &image, size, 0) != status.st_size || image.magic != Counters::Block::magic_number ||
+        image.version != (size == sizeof image ? Counters::Block::layout_version : version_without_sum))
+        return std::nullopt;
+    // A server that was not restarted for an update counts on in the old layout. Its latencies stay out: with
+    // no sum for them the mean of all would come out too small.
+    if (size == size_without_sum) {
+        image.version = Counters::Block::layout_version;
+        std::ranges::fill(image.latency, 0);
+    }
     return image;
 }
 
@@ -143,6 +158,7 @@ CounterTotals collect_counters(const std::string& directory, bool fold) {
     totals.token_errors = retired.token_errors;
     totals.declined.assign(std::begin(retired.declined), std::end(retired.declined));
     totals.latency.assign(std::begin(retired.latency), std::end(retired.latency));
+    totals.latency_sum_ns = retired.latency_sum_ns;
     return totals;
 }
 

@@ -1,6 +1,7 @@
 #include "provider/probe_acts.hpp"
 
 #include <array>
+#include <string_view>
 
 #include <openssl/rsa.h>
 
@@ -13,6 +14,7 @@ namespace {
 
 using Block = std::array<std::uint8_t, 16>;
 constexpr CK_ULONG key_size = 32;
+constexpr std::string_view left_label = "stekd probe";
 
 Attributes readable_template() {
     Attributes key;
@@ -105,16 +107,37 @@ bool derives(Session& session, CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type) {
     return true;
 }
 
-std::set<CK_OBJECT_HANDLE> Attempts::token_objects() {
-    Attributes pattern;
-    pattern.flag(CKA_TOKEN, true);
-    const auto found = session_.find(pattern);
-    return {found.begin(), found.end()};
+Attributes marked(Attributes key) {
+    Attributes with_label;  // first, for nothing may follow CKA_MODIFIABLE=false
+    with_label.text(CKA_LABEL, left_label);
+    for (CK_ULONG i = 0; i < key.size(); ++i) {
+        const CK_ATTRIBUTE& one = key.data()[i];
+        with_label.bytes(one.type, {static_cast<const std::uint8_t*>(one.pValue), one.ulValueLen});
+    }
+    return with_label;
+}
+
+// Whoever else uses the token meanwhile keeps what he made: a pair of stekd has a label, and before that,
+// half-written, it is no secret key.
+std::set<CK_OBJECT_HANDLE> Attempts::left_behind() {
+    const auto is_empty = [&](CK_OBJECT_HANDLE object, CK_ATTRIBUTE_TYPE type) {
+        const auto value = session_.attribute(object, type);
+        return value && value->empty();
+    };
+    Attributes labelled, secret;
+    labelled.flag(CKA_TOKEN, true).text(CKA_LABEL, left_label);
+    const auto found = session_.find(labelled);
+    std::set<CK_OBJECT_HANDLE> left{found.begin(), found.end()};
+    secret.flag(CKA_TOKEN, true).number(CKA_CLASS, CKO_SECRET_KEY);
+    for (const CK_OBJECT_HANDLE object : session_.find(secret))
+        if (is_empty(object, CKA_LABEL) && is_empty(object, CKA_ID))
+            left.insert(object);
+    return left;
 }
 
 void Attempts::add(std::string what, const Act& act) {
     ProbeResult result{std::move(what), true, "no effect"};
-    const auto before = token_objects();
+    const auto before = left_behind();
     try {
         // A session of its own: what fails may leave its session unusable.
         Session session(session_.shared_token(), pkcs11::Access::read_write);
@@ -125,8 +148,9 @@ void Attempts::add(std::string what, const Act& act) {
     } catch (const pkcs11::Error& error) {
         result.answer = pkcs11::rv_name(error.rv());
     }
-    // SoftHSM leaves an object behind even where it refused the template of a token object (measured).
-    for (const CK_OBJECT_HANDLE object : token_objects())
+    // SoftHSM leaves an object behind even where it refused the template of a token object (measured): a
+    // secret key without label and id.
+    for (const CK_OBJECT_HANDLE object : left_behind())
         if (!before.contains(object))
             session_.destroy(object);
     results_.push_back(std::move(result));

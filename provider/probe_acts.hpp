@@ -26,6 +26,9 @@ pkcs11::Attributes changed(pkcs11::Attributes key, CK_ATTRIBUTE_TYPE type, T val
     return key;
 }
 
+/// The template with the label by which Attempts knows its own. For every token object that an attempt makes.
+pkcs11::Attributes marked(pkcs11::Attributes key);
+
 // These throw pkcs11::Error where the token refuses, and return true otherwise, unless said.
 
 /// An AES-256 session key whose value anyone may read.
@@ -40,7 +43,7 @@ bool decrypts(pkcs11::Session& session, CK_OBJECT_HANDLE key, CK_MECHANISM& mech
 bool signs(pkcs11::Session& session, CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type);
 bool derives(pkcs11::Session& session, CK_OBJECT_HANDLE key, CK_MECHANISM_TYPE type);
 
-/// Runs attempts, notes what became of them, and removes what they left in the token.
+/// Runs attempts, notes what became of them, and removes what they left in the token, nobody else's objects.
 class Attempts {
   public:
     using Act = std::function<bool(pkcs11::Session&)>;
@@ -49,7 +52,7 @@ class Attempts {
     [[nodiscard]] std::vector<ProbeResult> take() noexcept { return std::move(results_); }
 
   private:
-    std::set<CK_OBJECT_HANDLE> token_objects();
+    std::set<CK_OBJECT_HANDLE> left_behind();
     pkcs11::Session& session_;
     std::vector<ProbeResult> results_;
 };

@@ -109,8 +109,21 @@ void Probe::unwrap_otherwise() {
     for (const auto& [what, type, value] : changes)
         attempts_.add(what, [&, type = type, value = value](Session& session) {
             const CK_BBOOL wanted = value ? CK_TRUE : CK_FALSE;
-            return has(session, unwrap(session, changed(unwrapped_stek_template(), type, wanted)), type,
-                       value);
+            return has(session, unwrap(session, marked(changed(unwrapped_stek_template(), type, wanted))),
+                       type, value);
+        });
+    // Checked against the first of the two, made by the last, or the other way round.
+    for (const auto& [what, first] : {std::pair{"unwrap with attributes twice, the right ones first", false},
+                                      std::pair{"unwrap with attributes twice, the right ones last", true}})
+        attempts_.add(what, [&, first = first](Session& session) {
+            Attributes twice;
+            twice.number(CKA_CLASS, CKO_SECRET_KEY).number(CKA_KEY_TYPE, CKK_AES).flag(CKA_TOKEN, false);
+            twice.flag(CKA_PRIVATE, false);
+            for (const bool loose : {first, !first})
+                twice.flag(CKA_SENSITIVE, !loose).flag(CKA_EXTRACTABLE, loose).flag(CKA_WRAP, loose);
+            const auto key = unwrap(session, std::move(twice));
+            return has(session, key, CKA_EXTRACTABLE, true) || has(session, key, CKA_WRAP, true) ||
+                   readable(session, key, CKA_VALUE);
         });
     attempts_.add("unwrap to a generic secret", [&](Session& session) {
         unwrap(session, changed<CK_KEY_TYPE>(unwrapped_stek_template(), CKA_KEY_TYPE, CKK_GENERIC_SECRET));
@@ -202,7 +215,7 @@ void Probe::change_and_copy() {
         return one;
     };
     attempts_.add("copy the STEK into the token", [&](Session& session) {
-        Attributes changes = flag(CKA_TOKEN, true);
+        Attributes changes = marked(flag(CKA_TOKEN, true));
         session.copy(stek(session), changes);
         return true;
     });

@@ -119,7 +119,7 @@ void Chain::keep(const ScopedObject& key) {
 }
 
 void Chain::make(ChainPosition at) {
-    if (position())
+    if (const auto there = position(); there && there->index >= at.index)
         throw pkcs11::TokenError("token " + session_->token().label() + " holds a chain key already");
     Attributes key = chain_template(at);
     CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};

@@ -46,7 +46,8 @@ class Chain {
     /// The newest whole chain key: the largest index. Nothing if the vault has none. Passes over what is not
     /// exactly a chain key (half-written, another program's).
     std::optional<ChainPosition> position();
-    /// Makes C in the token, for `epoch`, at index `index`. Throws if one is there.
+    /// Makes a new C in the token, for `epoch`, at index `index`. Throws TokenError if there is one that is
+    /// not below that index; one below it goes with the next destroy_older().
     void make(ChainPosition at);
     /// The chain key for `epoch`, which must not be before the chain's: the token object itself, or a session
     /// object derived `epoch - position.epoch` steps ahead (at most max_steps_ahead). Throws

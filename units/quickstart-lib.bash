@@ -1,7 +1,10 @@
 # The parts of units/quickstart. Uses its variables: root, prefix, dir, period, keep.
 # shellcheck shell=bash disable=SC2154
 
-state=$dir/quickstart # our own files; its presence marks the directory as ours
+state=$dir/quickstart # our own files
+# A file that only quickstart writes, when it has made the directory itself: all else is somebody else's.
+mark=$dir/.made-by-stekd-quickstart
+mark_text='units/quickstart of stekd made this directory, and removes it.'
 client=$state/client
 declare -A first_key first_worker
 
@@ -9,16 +12,37 @@ heading() { printf '\n== %s\n' "$*"; }
 
 # --- the instance: directory, processes ---
 
-# Only a directory that is new, empty or ours is used, and by one quickstart at a time.
+# Only a directory that is new or ours is used, and by one quickstart at a time.
 take_instance_directory() {
-    if [ -d "$dir" ] && [ ! -d "$state" ] && [ -n "$(ls -A "$dir")" ]; then
-        die "$dir holds something that quickstart did not make"
+    if [ ! -e "$dir" ] && [ ! -L "$dir" ]; then
+        [ "$stop" = no ] || { echo "nothing to stop in $dir" && exit 0; }
+        mkdir -p "$(dirname "$dir")"
+        # Fails if somebody else has made it meanwhile.
+        mkdir -m 755 "$dir" || die "cannot make $dir"
+        echo "$mark_text" >"$mark"
     fi
-    [ "$stop" = no ] || [ -d "$state" ] || { echo "nothing to stop in $dir" && exit 0; }
-    mkdir -p "$state"
-    chmod 755 "$dir"
-    exec 9<"$state"
+    is_ours || die "$dir was not made by quickstart: choose a --dir that is not there yet"
+    exec 9<"$dir"
     flock -n 9 || die "another quickstart is at work in $dir"
+    mkdir -p "$state"
+}
+is_ours() {
+    [ -d "$dir" ] && [ ! -L "$dir" ] && [ -O "$dir" ] && [ -f "$mark" ] && [ ! -L "$mark" ] && [ -O "$mark" ] &&
+        [ "$(cat "$mark")" = "$mark_text" ]
+}
+# By name what `stekctl init` and we make; a directory that holds more stays, and is said to.
+clear_instance() {
+    local part
+    for part in softhsm2.conf stekd.toml openssl.cnf pins tokens state run; do
+        rm -rf "${dir:?}/$part"
+    done
+    find "$state" -mindepth 1 -delete
+}
+remove_instance() {
+    clear_instance
+    rmdir "$state"
+    rm -f "$mark"
+    rmdir "$dir" || die "$dir holds something that quickstart did not make: it stays"
 }
 
 # What each of our processes is known by in its command line: a pid alone may be somebody else's by now.
@@ -61,13 +85,16 @@ finish() {
     # An instance that was running before us (keep=yes) stays, whatever we saw of it.
     if [ "$keep" = no ] || { [ "$1" -ne 0 ] && [ "${started:-no}" = yes ]; }; then
         stop_all
-        rm -rf "$dir"
+        remove_instance
     fi
     exit "$1"
 }
 
 build_and_install() {
     local build=$root/build-quickstart
+    mkdir -p "$build"
+    exec 8<"$build"
+    flock 8 # one build at a time
     # Another compiler's warnings are no reason not to install. Without dpkg-dev, meson does not find the triplet.
     local options=(-Dprefix="$prefix" -Dlibdir="lib/$(g++ -print-multiarch)" -Dtests=false -Dwerror=false)
     if [ -f "$build/build.ninja" ]; then
@@ -81,6 +108,7 @@ build_and_install() {
     stekd=$(installed "$build" stekd)
     stekctl=$(installed "$build" stekctl)
     module=$(installed "$build" stek.so)
+    exec 8<&-
 }
 installed() {
     meson introspect --installed "$1" | python3 -c '
@@ -98,9 +126,7 @@ open_window() { echo $(($1 * 2 > 10 ? $1 * 2 : 10)); }
 
 make_instance() {
     local part
-    # A directory left over from a run that was killed is begun anew; the lock is on $state.
-    find "$dir" -mindepth 1 -maxdepth 1 ! -path "$state" -exec rm -rf {} +
-    find "$state" -mindepth 1 -delete
+    clear_instance # of a run that was killed
     started=yes
     mkdir -m 700 "$client"
     heading "Tokens and settings in $dir"

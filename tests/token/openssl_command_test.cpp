@@ -2,8 +2,10 @@
 #define BOOST_TEST_MODULE openssl_command
 #include "tests/token/known_keys.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <fstream>
+#include <sstream>
 
 #include <boost/process/args.hpp>
 #include <boost/process/child.hpp>
@@ -33,9 +35,23 @@ class Command {
                              << "token = " << SoftHsm::uri_with_pin(made_) << "\n"
                              << "module-config = " << softhsm_.conf().string() << "\n";
     }
+    void configure_as_servers() {
+        const auto dir = softhsm_.directory();
+        std::filesystem::create_directory(dir / "stats");
+        std::ofstream(conf_) << ".include /etc/ssl/openssl.cnf\n[openssl_init]\nproviders = stek_providers\n"
+                                "[stek_providers]\ndefault = stek_default\nstek = stek_section\n"
+                                "[stek_default]\nactivate = 1\n[stek_section]\n"
+                                "module = " STEK_MODULE "\nactivate = 1\n"
+                             << "token = " << SoftHsm::uri(made_) << "\n"
+                             << "module-config = " << softhsm_.conf().string() << "\n"
+                             << "location = here\nkeyring = " << (dir / "keyring").string() << "\n"
+                             << "stats = " << (dir / "stats").string() << "\n";
+    }
     Answer run(const std::vector<std::string>& arguments) {
         const auto out = softhsm_.directory() / "stdout";
         const auto err = softhsm_.directory() / "stderr";
+        for (const auto& file : {out, err})
+            std::filesystem::remove(file);  // it would be written over, not cut
         process::child child(process::search_path("openssl"), process::args(arguments),
                              process::env["OPENSSL_CONF"] = conf_.string(),
                              process::env["SOFTHSM2_CONF"] = "/nonexistent", process::std_out > out.string(),
@@ -83,6 +99,35 @@ BOOST_AUTO_TEST_CASE(the_command_lists_the_algorithm) {
     const Answer answer = command.run({"list", "-kdf-algorithms"});
     BOOST_TEST(answer.code == 0);
     BOOST_TEST(answer.out.find("STEK-KDF @ stek") != std::string::npos, answer.out);
+}
+
+// docs/stek-provider.md, "From the command line": with the section that servers get, no ring there yet.
+BOOST_AUTO_TEST_CASE(the_command_lists_what_servers_get) {
+    Command command;
+    command.configure_as_servers();
+    const Answer providers = command.run({"list", "-providers"});
+    BOOST_TEST(providers.code == 0, providers.err);
+    BOOST_TEST(
+        providers.out.find("  stek\n    name: session ticket keys in a PKCS#11 token\n") != std::string::npos,
+        providers.out);
+    const auto lines = [&](const std::vector<std::string>& arguments) {
+        const Answer answer = command.run(arguments);
+        BOOST_TEST(answer.code == 0, answer.err);
+        BOOST_TEST(answer.err == "");
+        std::vector<std::string> ours;
+        std::istringstream out(answer.out);
+        for (std::string line; std::getline(out, line);)
+            if (line.find("STEK") != std::string::npos)
+                ours.push_back(line);
+        return ours;
+    };
+    const std::vector<std::string> cipher{"  STEK-AES-256-GCM @ stek"}, kdf{"  STEK-KDF @ stek"};
+    BOOST_TEST(lines({"list", "-cipher-algorithms"}) == cipher, boost::test_tools::per_element());
+    BOOST_TEST(lines({"list", "-kdf-algorithms"}) == kdf, boost::test_tools::per_element());
+    auto both = lines({"list", "-cipher-algorithms", "-kdf-algorithms"});
+    std::ranges::sort(both);
+    const std::vector<std::string> all{cipher[0], kdf[0]};
+    BOOST_TEST(both == all, boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(the_command_prints_the_key_name) {

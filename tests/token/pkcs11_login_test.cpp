@@ -5,11 +5,15 @@
 #include "tests/fixtures/faulty_module.hpp"
 #include "tests/fixtures/softhsm.hpp"
 
+#include <chrono>
+#include <csignal>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 #include <boost/test/unit_test.hpp>
+#include <sys/wait.h>
 
 using namespace stek;
 using namespace stek::pkcs11;
@@ -118,6 +122,60 @@ BOOST_FIXTURE_TEST_CASE(threads_try_a_wrong_pin_once_together, Fixture) {
     }
     BOOST_TEST(refused == 8);
     BOOST_TEST(faulty.calls("C_Login") == 1U);
+}
+
+// The workers of a server: forked once the module is mapped, all with the same PIN file, all at once.
+BOOST_FIXTURE_TEST_CASE(forked_processes_try_a_wrong_pin_once_together, Fixture) {
+    Library::map(faulty.path());
+    faulty.reset_counts();
+    faulty.sleep("C_Login", std::chrono::milliseconds(100));  // so that they meet there
+    const auto workers = [&](const std::string& pin, CK_RV answer) {
+        std::vector<pid_t> children;
+        for (int i = 0; i < 4; ++i) {
+            const pid_t child = fork();
+            BOOST_REQUIRE(child >= 0);
+            if (child == 0) {
+                const auto token = find();
+                Session session(token, Access::read_only);
+                _exit(login(*token, session, secret(pin)) == answer ? 0 : 1);
+            }
+            children.push_back(child);
+        }
+        for (const pid_t child : children) {
+            int status = -1;
+            BOOST_REQUIRE(waitpid(child, &status, 0) == child);
+            BOOST_TEST(status == 0);
+        }
+    };
+    workers("wrong-3", CKR_PIN_INCORRECT);
+    BOOST_TEST(faulty.calls("C_Login") == 1U);
+    workers("wrong-3", CKR_PIN_INCORRECT);  // as after a reload of the server
+    BOOST_TEST(faulty.calls("C_Login") == 1U);
+    workers(made.pin, CKR_OK);
+    BOOST_TEST(faulty.calls("C_Login") == 5U);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_process_killed_while_it_logs_in_holds_up_nobody, Fixture) {
+    Library::map(faulty.path());
+    faulty.reset_counts();
+    faulty.sleep("C_Login", std::chrono::seconds(30));
+    const pid_t child = fork();
+    BOOST_REQUIRE(child >= 0);
+    if (child == 0) {
+        const auto token = find();
+        Session session(token, Access::read_only);
+        _exit(login(*token, session, secret(made.pin)) == CKR_OK ? 0 : 1);
+    }
+    while (faulty.calls("C_Login") == 0) {
+        usleep(1000);
+    }
+    const auto token = find();
+    Session session(token, Access::read_only);
+    BOOST_TEST(refusal(*token, session, secret(made.pin)).find("another process") != std::string::npos);
+    BOOST_REQUIRE(kill(child, SIGKILL) == 0);
+    BOOST_REQUIRE(waitpid(child, nullptr, 0) == child);
+    faulty.clear();
+    BOOST_TEST(login(*token, session, secret(made.pin)) == CKR_OK);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_locked_pin_stays_alone_and_a_passing_trouble_does_not, Fixture) {

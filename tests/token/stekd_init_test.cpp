@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(layout_and_modes) {
     BOOST_TEST(read_file(dir / "pins/vault.pin") != read_file(dir / "pins/ticket.pin"));
     BOOST_TEST(mode_of(dir / "run") == 0755U);
     BOOST_TEST(mode_of(dir / "run/stats") == 01770U);
-    BOOST_TEST(mode_of(dir / "tokens") == 02750U);
+    BOOST_TEST(mode_of(dir / "tokens") == 0750U);
     unsigned closed = 0, readable = 0;
     for (const auto& token : fs::directory_iterator(dir / "tokens"))
         ++(mode_of(token.path()) == 0700 ? closed : readable);
@@ -86,8 +86,15 @@ BOOST_AUTO_TEST_CASE(wrong_options_leave_nothing_behind) {
         int code;
         const char* text;
     } cases[] = {
-        {{"--period", "0"}, 78, "period"},
-        {{"--period", "1", "--session-timeout", "7200"}, 78, "session_timeout"},
+        {{"--period", "0"}, 78, "stekctl: --period: must be a whole number from 1"},
+        {{"--period", "31622401"}, 78, "stekctl: --period: must be"},
+        {{"--session-timeout", "0"}, 78, "stekctl: --session-timeout: must be"},
+        {{"--stale-epochs", "49"}, 78, "stekctl: --stale-epochs: must be a whole number from 0 to 48"},
+        {{"--period", "1", "--session-timeout", "7200"},
+         78,
+         "stekctl: --session-timeout: with a period of 1 s"},
+        {{"--provider", "/no/such/stek.so"}, 78, "--provider: there is no file /no/such/stek.so"},
+        {{"--provider", "/etc"}, 78, "--provider: there is no file /etc"},
         {{"--period", "x"}, 64, "period"},
         {{"--reader", "no-such-user"}, 78, "no user \"no-such-user\""},
         {{"--module", "relative.so"}, 78, "--module"},
@@ -102,6 +109,14 @@ BOOST_AUTO_TEST_CASE(wrong_options_leave_nothing_behind) {
         BOOST_TEST(outcome.output.find(wrong.text) != std::string::npos, outcome.output);
         BOOST_TEST(!fs::exists(dir), wrong.text);
     }
+}
+
+BOOST_AUTO_TEST_CASE(wrong_numbers_are_seen_before_a_token_is_made) {
+    const Workspace space("init");
+    const stek::tests::FaultyModule module(space.path());
+    for (const auto* option : {"--period", "--session-timeout"})
+        BOOST_TEST(init(space.path() / "d", {"--module", module.path(), option, "0"}).exit_code == 78);
+    BOOST_TEST(module.calls("C_Initialize") == 0U);
 }
 
 BOOST_AUTO_TEST_CASE(a_module_that_does_not_enforce_is_refused) {

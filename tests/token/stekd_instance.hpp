@@ -8,6 +8,7 @@
 #include <csignal>
 #include <ctime>
 #include <optional>
+#include <set>
 
 namespace stek::test {
 
@@ -69,9 +70,29 @@ class StekdInstance {
         write_file(config(), text.replace(at, from.size(), to));
     }
 
+    /// SoftHSM names a token's directory after its UUID, which ends in the serial. Empty: there is none.
+    [[nodiscard]] std::filesystem::path token_directory(const std::string& serial) const {
+        for (const auto& entry : std::filesystem::directory_iterator(directory / "tokens")) {
+            auto name = entry.path().filename().string();
+            std::erase(name, '-');
+            if (name.ends_with(serial))
+                return entry.path();
+        }
+        return {};
+    }
+
     Workspace space;
     std::filesystem::path directory;
     std::optional<Process> daemon;
 };
+
+/// The key objects in a token's directory.
+inline std::set<std::string> object_files(const std::filesystem::path& token) {
+    std::set<std::string> files;
+    for (const auto& file : std::filesystem::directory_iterator(token))
+        if (file.path().extension() == ".object" && file.path().filename() != "token.object")
+            files.insert(file.path().filename());
+    return files;
+}
 
 }  // namespace stek::test

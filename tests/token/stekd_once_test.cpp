@@ -1,12 +1,15 @@
 // stekd --once, --check and stekctl status: what they do, what they say, how they leave.
 #define BOOST_TEST_MODULE stekd_once
+#include "expect.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 
 #include <set>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 namespace fs = std::filesystem;
 using namespace stek;
@@ -31,11 +34,6 @@ struct FaultyInstance {
     FaultyModule module;
     StekdInstance instance;
 };
-
-void expect(const Outcome& outcome, int code, const std::string& text) {
-    BOOST_TEST(outcome.exit_code == code, outcome.output);
-    BOOST_TEST(outcome.output.find(text) != std::string::npos, outcome.output);
-}
 
 }  // namespace
 
@@ -165,6 +163,96 @@ BOOST_AUTO_TEST_CASE(check_names_what_is_wrong) {
     instance.edit("token=other", "token=stekd-ticket");
     fs::remove_all(instance.directory / "run");
     expect(instance.check(), 1, "FAIL  paths.keyring: there is no directory");
+}
+
+BOOST_AUTO_TEST_CASE(check_says_why_a_provider_does_not_load) {
+    const StekdInstance instance;
+    instance.edit(STEK_MODULE, "/no/such/stek.so");
+    expect(instance.check(), 1,
+           "/no/such/stek.so cannot be loaded: /no/such/stek.so: cannot open shared object file");
+    BOOST_TEST(instance.once().output.find("cannot open shared object file") != std::string::npos);
+    instance.edit("/no/such/stek.so", "/usr/lib/softhsm/libsofthsm2.so");
+    expect(instance.check(), 1, "it is no OpenSSL provider");
+    instance.edit("provider = \"/usr/lib/softhsm/libsofthsm2.so", "provider = \"" + instance.config());
+    expect(instance.check(), 1, "stekd.toml: invalid ELF header");
+}
+
+BOOST_AUTO_TEST_CASE(check_refuses_a_ring_that_is_a_directory) {
+    const StekdInstance instance;
+    fs::create_directory(instance.ring_file());
+    expect(instance.check(), 1, "FAIL  paths.keyring: " + instance.ring_file() + " is no file");
+}
+
+BOOST_AUTO_TEST_CASE(check_reads_the_servers_configuration) {
+    const StekdInstance instance;
+    const std::string file = instance.directory / "openssl.cnf";
+    expect(instance.check(), 0, "ok    paths.server_config: " + file);
+    fs::remove_all(instance.directory / "state");  // without it there is no probe, which takes its time
+    const auto good = read_file(file);
+    const auto at = [&](const std::string& line) { return "FAIL  paths.server_config: " + file + line; };
+    const std::string dir = instance.directory;
+    const struct {
+        std::string from, to, finding;
+    } cases[] = {
+        {"keyring = " + dir, "keyring = /elsewhere" + dir,
+         ": [stek]: keyring = /elsewhere" + dir + "/run/keyring, but paths.keyring = " + dir},
+        {"location = test", "location = other", ": [stek]: location = other, but location = test"},
+        {"stale-epochs = 2", "stale-epochs = 3", ": [stek]: stale-epochs = 3, but stale_epochs = 2"},
+        {"stats = " + dir, "stats = /elsewhere", ": [stek]: stats = /elsewhere"},
+        {"module-config = " + dir, "module-config = /elsewhere", ": [stek]: module-config = /elsewhere"},
+        {"token=stekd-ticket", "token=stekd-vault", ": [stek]: token's label = stekd-vault"},
+        {"stale-epochs = 2", "early-data = maybe", ": [stek]: early-data = maybe: neither yes nor no"},
+        {"stale-epochs", "stale-epoch", ": [stek]: stale-epoch: no such key"},
+        {"stale-epochs = 2", "attach = no", ": [stek]: attach = no: servers get no tickets"},
+        {"module = " STEK_MODULE, "module = /old/stek.so",
+         ": [stek]: module = /old/stek.so, but paths.provider"},
+        {"stek = stek\n", "", ": no active provider has module = " STEK_MODULE},
+        {"", "", ""},  // not activated
+        {"\n[stek]\n", "\n[stek\n", ", line "},
+        {"providers = ", "providers = no_such_section #", ": there is no section [no_such_section"},
+    };
+    for (const auto& [from, to, finding] : cases) {
+        const bool inactive = finding.empty();
+        const auto old = inactive ? std::string(STEK_MODULE "\nactivate = 1\n") : from;
+        auto text = good;
+        BOOST_REQUIRE_MESSAGE(text.find(old) != std::string::npos, old);
+        write_file(file, text.replace(text.find(old), old.size(), inactive ? STEK_MODULE "\n" : to));
+        expect(instance.check(), 1,
+               at(inactive ? ": no active provider has module = " STEK_MODULE : finding));
+    }
+    fs::remove(file);
+    expect(instance.check(), 1, "FAIL  paths.server_config: there is no file " + file);
+    instance.edit("server_config = \"" + file + "\"\n", "");
+    BOOST_TEST(instance.check().output.find("server_config") == std::string::npos);
+}
+
+// What the probe makes would be found, and removed, by a stekd that starts in the middle, and the other way
+// round.
+BOOST_AUTO_TEST_CASE(check_holds_the_state_as_long_as_it_is_in_the_tokens) {
+    FaultyInstance faulty;
+    faulty.module.reset_counts();
+    faulty.module.sleep("C_GenerateKeyPair", std::chrono::seconds(5));
+    const auto log = faulty.space.path() / "check.log";
+    Process check({STEK_STEKD, "--config", faulty.instance.config(), "--check"}, {}, log);
+    BOOST_REQUIRE(eventually([&] { return faulty.module.calls("C_GenerateKeyPair") > 0; }));
+    expect(faulty.instance.once(), 75, "works in");
+    faulty.module.clear();  // for those to come: that one sleeps already
+    BOOST_TEST(check.wait(std::chrono::seconds(60)));
+    BOOST_TEST(check.exit_code() == 0, read_file(log));
+    BOOST_TEST(faulty.instance.once().exit_code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(check_as_root_keeps_nobody_out) {
+    const StekdInstance instance;
+    const auto state = instance.directory / "state";
+    BOOST_REQUIRE(::chown(state.c_str(), 65534, 65534) == 0);
+    BOOST_TEST(instance.check().exit_code == 0);
+    struct stat lock {};
+    BOOST_REQUIRE(::stat((state / "lock").c_str(), &lock) == 0);
+    BOOST_TEST(lock.st_uid == 65534U);
+    fs::remove_all(state);
+    expect(instance.check(), 0, "no login, no probe");
+    BOOST_TEST(!fs::exists(state));
 }
 
 BOOST_AUTO_TEST_CASE(a_wrong_configuration_exits_78) {

@@ -5,6 +5,7 @@
 #include "provider/vault.hpp"
 #include "stekd_instance.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <thread>
@@ -54,10 +55,7 @@ class NotifySocket {
 };
 
 unsigned objects_in(const fs::path& directory) {
-    unsigned count = 0;
-    for (const auto& file : fs::directory_iterator(directory))
-        count += file.path().extension() == ".object" && file.path().filename() != "token.object" ? 1 : 0;
-    return count;
+    return static_cast<unsigned>(object_files(directory).size());
 }
 
 /// The vault's directory is the one that nobody else may enter.
@@ -104,9 +102,33 @@ BOOST_AUTO_TEST_CASE(at_every_moment_there_is_a_key) {
     BOOST_TEST(instance.daemon->exit_code() == 0);
 }
 
-BOOST_AUTO_TEST_CASE(a_pair_goes_with_its_last_record_and_the_chain_goes_on) {
-    // Epochs of ten minutes have a pair each; moving the state's slots back makes them old.
+BOOST_AUTO_TEST_CASE(pairs_go_with_their_records_and_the_chain_goes_on) {
     StekdInstance instance(3600, 7200);
+    BOOST_REQUIRE(instance.once().exit_code == 0);
+    const auto files = [&] { return object_files(token_directory(instance, false)); };
+    const auto before = files();
+    const auto keys = instance.ring();
+    for (int hour = 1; hour <= 5; ++hour) {
+        // The age goes with the clock: both are moved.
+        const auto outcome = run({"faketime", "-f", "+" + std::to_string(hour) + "h", STEK_STEKD, "--config",
+                                  instance.config(), "--once"});
+        BOOST_TEST(outcome.exit_code == 0, outcome.output);
+    }
+    const auto ring = instance.ring();
+    std::set<PairId> pairs;
+    for (const auto& record : ring->records) {
+        pairs.insert(record->pair);
+        BOOST_TEST(
+            std::ranges::none_of(keys->records, [&](const auto& old) { return old->name == record->name; }));
+    }
+    const auto after = files();
+    BOOST_TEST(after.size() == 2 * pairs.size());
+    BOOST_TEST(std::ranges::none_of(before, [&](const auto& file) { return after.contains(file); }));
+    BOOST_TEST(objects_in(token_directory(instance, true)) == 1U);  // one chain key, the newest
+}
+
+BOOST_AUTO_TEST_CASE(without_a_state_its_pairs_are_strays_and_go) {
+    StekdInstance instance;
     BOOST_TEST(instance.once().exit_code == 0);
     const auto before = objects_in(token_directory(instance, false));
     fs::remove(instance.ring_file());
@@ -204,7 +226,7 @@ BOOST_AUTO_TEST_CASE(it_is_ready_only_once_the_ring_is_in_place) {
     BOOST_TEST(ring_first);
     BOOST_TEST(notify.hears("READY=1"));
     BOOST_TEST(fs::exists(instance.ring_file()));
-    BOOST_TEST(notify.hears("STATUS=2 keys in the ring"));
+    BOOST_TEST(notify.hears("STATUS=sealing with e="));
     BOOST_TEST(notify.hears("WATCHDOG=1"));
 }
 
@@ -234,3 +256,46 @@ BOOST_AUTO_TEST_CASE(a_ring_that_is_removed_comes_back_with_the_next_turn) {
     BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
     BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
 }
+
+// No descriptor is polled, no lock waited for with a time: till the next epoch the kernel has no reason to
+// run it.
+BOOST_AUTO_TEST_CASE(idle_it_is_not_woken) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto switches = [&] {
+        long sum = 0;
+        for (const auto& task :
+             fs::directory_iterator("/proc/" + std::to_string(instance.daemon->pid()) + "/task")) {
+            const auto status = read_file(task.path() / "status");
+            sum += std::stol(status.substr(status.find("\nvoluntary_ctxt_switches:") + 25));
+        }
+        return sum;
+    };
+    const auto in_a_while = [&] {
+        std::this_thread::sleep_for(3s);
+        const auto before = switches();
+        std::this_thread::sleep_for(15s);
+        return switches() - before;
+    };
+    const auto generation = instance.ring()->generation;
+    auto woken = in_a_while();
+    if (instance.ring()->generation != generation)  // an hour began meanwhile
+        woken = in_a_while();
+    BOOST_TEST(woken == 0);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they make nothing of mlockall()
+BOOST_AUTO_TEST_CASE(its_memory_is_locked_and_small) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto status = read_file("/proc/" + std::to_string(instance.daemon->pid()) + "/status");
+    const auto kilobytes = [&](const std::string& name) {
+        return std::stol(status.substr(status.find("\n" + name + ":") + name.size() + 2));
+    };
+    BOOST_TEST(kilobytes("VmLck") > 4096);  // root here, so no limit holds
+    BOOST_TEST(kilobytes("VmRSS") < 16384);
+    BOOST_TEST(instance.log().find("swapped out") == std::string::npos);
+}
+#endif

@@ -1,6 +1,7 @@
 #define BOOST_TEST_MODULE ticket_token
 #include "provider/ticket_token.hpp"
 
+#include "provider/probe_acts.hpp"
 #include "provider/schedule.hpp"
 #include "provider/vault.hpp"
 #include "tests/token/known_keys.hpp"
@@ -280,8 +281,9 @@ BOOST_AUTO_TEST_CASE(the_probe_passes_and_leaves_nothing) {
     BOOST_TEST(object_files(ticket.made) == 2U);
 }
 
-// Each attempt succeeds where nothing forbids it, so a refusal is the token's doing. Two that SoftHSM never
-// grants: it has no raw RSA unwrapping, and CKA_ALLOWED_MECHANISMS does not change.
+// Each attempt succeeds where nothing forbids it, so a refusal is the token's doing. Three that SoftHSM never
+// grants: it has no raw RSA unwrapping, CKA_ALLOWED_MECHANISMS does not change, and of an attribute that is
+// there twice it makes the key by the last.
 BOOST_AUTO_TEST_CASE(the_probe_reports_a_pair_without_templates) {
     OpenToken ticket("ticket");
     const TicketPair weak = make_weak_pair(ticket.session);
@@ -292,11 +294,43 @@ BOOST_AUTO_TEST_CASE(the_probe_reports_a_pair_without_templates) {
     for (const ProbeResult& result : results)
         if (result.refused)
             refused.insert(result.attempt + ": " + result.answer);
-    const std::set<std::string> never{"unwrap without padding: CKR_MECHANISM_INVALID",
-                                      "change the pair's mechanisms: CKR_ATTRIBUTE_READ_ONLY"};
+    const std::set<std::string> never{
+        "unwrap with attributes twice, the right ones last: CKR_ATTRIBUTE_SENSITIVE",
+        "unwrap without padding: CKR_MECHANISM_INVALID",
+        "change the pair's mechanisms: CKR_ATTRIBUTE_READ_ONLY"};
     BOOST_TEST(refused == never, boost::test_tools::per_element());
     BOOST_TEST(ticket.token_objects() == 2U);
     BOOST_TEST(object_files(ticket.made) == 2U);
+}
+
+// A stekd that starts while somebody probes.
+BOOST_AUTO_TEST_CASE(the_probe_removes_what_it_made_and_nothing_else) {
+    OpenToken ticket("ticket");
+    probe::Attempts attempts(ticket.session);
+    TicketPair others;
+    attempts.add("make a pair meanwhile", [&](pkcs11::Session& session) {
+        others = make_ticket_pair(session, false);
+        return false;
+    });
+    BOOST_TEST((list_ticket_pairs(ticket.session) == std::vector<PairId>{others.id}));
+    BOOST_TEST(ticket.token_objects() == 2U);
+    const auto unlabelled = [] {
+        pkcs11::Attributes made;
+        made.number(CKA_CLASS, CKO_SECRET_KEY).number(CKA_KEY_TYPE, CKK_AES).number(CKA_VALUE_LEN, 32);
+        made.flag(CKA_TOKEN, true).flag(CKA_PRIVATE, false);
+        return made;
+    };
+    attempts.add("make keys", [&](pkcs11::Session& session) {
+        CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
+        pkcs11::Attributes mine = probe::marked(unlabelled()), nameless = unlabelled();
+        pkcs11::Attributes foreign = unlabelled();
+        foreign.text(CKA_LABEL, "another's");
+        for (auto* made : {&mine, &nameless, &foreign})
+            session.generate_key(mechanism, *made);
+        return false;
+    });
+    BOOST_TEST(ticket.token_objects() == 3U);
+    BOOST_TEST(object_files(ticket.made) == 3U);
 }
 
 BOOST_AUTO_TEST_CASE(a_pair_that_cannot_be_used_is_no_proof) {

@@ -53,12 +53,24 @@ BOOST_AUTO_TEST_CASE(an_empty_vault_has_no_position) {
     BOOST_TEST(chain.destroy_older() == 0U);
 }
 
+BOOST_AUTO_TEST_CASE(a_new_chain_key_takes_the_place_of_one_below_it) {
+    OpenToken vault("vault");
+    Chain chain(vault.session);
+    chain.make({3, 480000});
+    chain.make({4, 480001});
+    BOOST_TEST((chain.position() == ChainPosition{4, 480001}));
+    BOOST_TEST(chain.destroy_older() == 1U);
+    BOOST_TEST(vault.token_objects() == 1U);
+    BOOST_TEST((chain.position() == ChainPosition{4, 480001}));
+}
+
 BOOST_AUTO_TEST_CASE(a_chain_key_stays_in_the_token) {
     OpenToken vault("vault");
     Chain chain(vault.session);
     chain.make({3, 480000});
     BOOST_TEST((chain.position() == ChainPosition{3, 480000}));
-    BOOST_CHECK_THROW(chain.make({4, 480001}), pkcs11::TokenError);
+    BOOST_CHECK_THROW(chain.make({3, 480001}), pkcs11::TokenError);
+    BOOST_CHECK_THROW(chain.make({2, 480001}), pkcs11::TokenError);
     BOOST_TEST(vault.token_objects() == 1U);
     BOOST_TEST(vault.session_objects() == 0U);
     const ChainKey key = chain.at_epoch(480000);

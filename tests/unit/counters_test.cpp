@@ -25,7 +25,9 @@ using namespace stek;
 
 namespace {
 
-constexpr std::uintmax_t file_size = 232;
+constexpr std::uintmax_t file_size = 240;
+constexpr std::size_t file_size_of_version_1 = 232;
+constexpr std::size_t version_at = 8;  // its low byte, on a little-endian machine
 
 struct Fixture {
     test::Workspace workspace{"counters"};
@@ -96,6 +98,10 @@ BOOST_FIXTURE_TEST_CASE(latencies_fall_into_their_buckets, Fixture) {
     const auto latency = collect_counters(directory, false).latency;
     const std::vector<std::uint64_t> expected = {2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1};
     BOOST_TEST(latency == expected, boost::test_tools::per_element());
+    std::uint64_t sum_ns = 0;
+    for (const std::uint64_t bound : latency_bounds_us)
+        sum_ns += 2 * bound * 1000 + 1;
+    BOOST_TEST(collect_counters(directory, false).latency_sum_ns == sum_ns);
     counters.latency(UINT64_MAX);
     BOOST_TEST(collect_counters(directory, false).latency.back() == 2U);
 }
@@ -278,8 +284,12 @@ BOOST_FIXTURE_TEST_CASE(noise_in_the_directory_is_passed_over_and_left_alone, Fi
     put("1.5", good + "x");
     put("1.6", std::string(5'000'000, 'y'));
     std::string future = good;
-    future[8] = 2;  // the layout's version, on a little-endian machine
+    future[version_at] = 3;
     put("1.7", future);
+    std::string mislabelled = good;  // each version has its size
+    mislabelled[version_at] = 1;
+    put("1.8", mislabelled);
+    put("1.9", good.substr(0, file_size_of_version_1));
     for (const char* name : {"12", ".1", "1.", "a.1", "1.a", "-1.1", "1.1.1", "readme", "retired.new"})
         put(name, good);
     for (const auto& [name, target] :
@@ -297,6 +307,26 @@ BOOST_FIXTURE_TEST_CASE(noise_in_the_directory_is_passed_over_and_left_alone, Fi
     BOOST_TEST(totals.processes == 1U);
     BOOST_TEST((files() == names));
     std::filesystem::remove(secret);
+}
+
+// A server that has run since before the sum of latencies was counted, and the dead of that time.
+BOOST_FIXTURE_TEST_CASE(files_of_version_1_count_but_for_their_latencies, Fixture) {
+    Counters counters(directory);
+    counters.sealed();
+    counters.declined(Decline::foreign);
+    counters.latency(7000);
+    std::string old = test::read_file(file()).substr(0, file_size_of_version_1);
+    old[version_at] = 1;
+    for (const char* name : {"1.1", "2.2", "retired"})
+        test::write_file(directory + "/" + name, old);
+    for (const bool fold : {false, true, true}) {
+        const CounterTotals totals = collect_counters(directory, fold);
+        BOOST_TEST(totals.sealed == 4U);
+        BOOST_TEST(totals.declined[static_cast<std::size_t>(Decline::foreign)] == 4U);
+        BOOST_TEST(sum(totals.latency) == 1U);
+        BOOST_TEST(totals.latency_sum_ns == 7000U);
+    }
+    BOOST_TEST(std::filesystem::file_size(directory + "/retired") == file_size);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_spoilt_sum_of_the_dead_is_begun_anew, Fixture) {

@@ -127,7 +127,7 @@ BOOST_DATA_TEST_CASE(losing_state_or_tokens_never_stops_it, data::xrange(30), se
     Chaos chaos(static_cast<std::uint64_t>(seed), Policy{3600, 7200});
     for (int round = 0; round < 40; ++round) {
         chaos.pass_time();
-        switch (chaos.between(0, 5)) {
+        switch (chaos.between(0, 6)) {
             case 0:
                 chaos.world.token_pairs.clear();
                 break;
@@ -139,6 +139,11 @@ BOOST_DATA_TEST_CASE(losing_state_or_tokens_never_stops_it, data::xrange(30), se
                 break;
             case 3:
                 chaos.world.lose_ring();
+                break;
+            case 4:  // the state has seen more than the vault could be written
+                chaos.world.memory.highest_index = chaos.world.memory.highest_index.value_or(0) +
+                                                   static_cast<std::uint64_t>(chaos.between(1, 3'000'000));
+                chaos.world.memory.index_epoch -= chaos.chance(0.5) ? 1 : 0;
                 break;
             default:
                 break;

@@ -249,3 +249,43 @@ BOOST_AUTO_TEST_CASE(revisions_do_not_wrap) {
     BOOST_CHECK_THROW(static_cast<void>(memory.next(7)), std::overflow_error);
     BOOST_TEST((memory.next(8) == KeyId{8, 0}));
 }
+
+BOOST_AUTO_TEST_CASE(a_chain_that_is_far_behind_what_was_counted_catches_up) {
+    for (const std::uint64_t gap : {5000U, 2'000'000U}) {
+        auto world = settled();
+        *world.memory.highest_index += gap;
+        world.memory.index_epoch -= 1;
+        move(world, 1000 * hour);
+        world.run();
+        BOOST_TEST(world.violations.empty());
+        BOOST_TEST(world.seals(world.now.wall));
+        BOOST_TEST(world.chain->index > gap);
+        BOOST_TEST(world.alarms.size() == 1U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(expired_pairs_go_before_anything_that_a_full_disk_can_stop) {
+    auto world = settled();
+    move(world, 100 * hour);
+    const auto plan = daemon::plan(world.now, world.policy, world.seen());
+    std::size_t destroyed = 0;
+    for (const auto& action : plan.actions) {
+        if (std::holds_alternative<Retire>(action))
+            continue;
+        if (!std::holds_alternative<DestroyPair>(action))
+            break;
+        ++destroyed;
+    }
+    BOOST_TEST(destroyed == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(before_1970_only_what_has_expired_goes) {
+    auto world = settled();
+    world.now.wall = -5;
+    BOOST_TEST(daemon::plan(world.now, world.policy, world.seen()).actions.empty());
+    world.now.boot += 100 * 3600;
+    world.run();
+    BOOST_TEST(world.token_pairs.empty());
+    BOOST_TEST(world.derived == 2U);
+    BOOST_TEST(world.violations.empty());
+}

@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 #include <tuple>
+#include <utility>
 
 namespace stek::test {
 
@@ -17,17 +18,20 @@ class PlanWorld {
     explicit PlanWorld(std::uint64_t seed, daemon::Policy policy) : policy(policy), random_(seed) {}
 
     /// Plans and acts until the plan is empty. Throws Killed at an action, with the given chance.
-    void run(double kill_chance = 0) {
+    void run(double kill_chance = 0, std::optional<daemon::Order> order = {}) {
         draft_ = ring;
         for (int pass = 0; pass < 8; ++pass) {
-            const auto plan = daemon::plan(now, policy, seen());
-            if (plan.actions.empty())
-                return;
+            auto world = seen();
+            world.order = std::exchange(order, {});
+            replacing_ = world.order && std::holds_alternative<daemon::Rotate>(*world.order);
+            const auto plan = daemon::plan(now, policy, world);
             for (const auto& action : plan.actions) {
                 maybe_die(kill_chance);
                 ++actions;
                 std::visit([&](const auto& a) { act(a, kill_chance); }, action);
             }
+            if (plan.rests())
+                return;
         }
         violations.insert("the plan comes to rest");
     }
@@ -48,6 +52,15 @@ class PlanWorld {
             if (record.not_before <= at && at < record.seal_until)
                 return true;
         return false;
+    }
+
+    /// The key that servers seal with at that time.
+    [[nodiscard]] std::optional<daemon::KeyId> sealing(std::int64_t at) const {
+        std::optional<daemon::KeyId> newest;
+        for (const auto& record : ring)
+            if (record.not_before <= at && at < record.seal_until && (!newest || *newest < record.key))
+                newest = record.key;
+        return newest;
     }
 
     void lose_ring() {
@@ -80,7 +93,8 @@ class PlanWorld {
     }
 
     void act(const daemon::MakeChain& action, double) {
-        require(!chain, "a chain key is made only where there is none");
+        require(!chain || action.at.index - chain->index > Chain::max_advance,
+                "a chain key is made only where there is none, or one that is too far behind");
         chain = action.at;
         ++chains_made;
     }
@@ -95,6 +109,7 @@ class PlanWorld {
     }
 
     void act(const daemon::Derive& action, double kill_chance) {
+        require(action.steps <= Chain::max_steps_ahead, "no key is derived further ahead than it can be");
         require(chain && chain->index + action.steps == action.index, "the index is steps on from the chain");
         memory.reserve(action.key, action.index);
         maybe_die(kill_chance);
@@ -109,6 +124,7 @@ class PlanWorld {
         require(pair != nullptr, "a key pair is there before what is wrapped to it");
         if (pair == nullptr)
             return;
+        require(!memory.is_condemned(pair->id), "nothing is wrapped to a condemned pair");
         draft_.push_back({action.key, action.not_before, action.seal_until, action.open_until,
                           action.destroy_at, pair->id});
         require(action.destroy_at >= now.boot + static_cast<std::uint64_t>(action.open_until - now.wall),
@@ -120,8 +136,11 @@ class PlanWorld {
         std::erase_if(draft_, [&](const auto& record) {
             if (record.key != action.key)
                 return false;
-            require(record.destroy_at <= now.boot || !token_pairs.contains(record.pair) || exempt_from_age,
-                    "no record is destroyed before its age");
+            const bool ordered = action.revoked ? memory.is_condemned(record.pair)
+                                                : replacing_ && record.not_before > now.wall;
+            require(record.destroy_at <= now.boot || !token_pairs.contains(record.pair) || exempt_from_age ||
+                        ordered,
+                    "no record is destroyed before its age, unless by an order");
             return true;
         });
     }
@@ -129,22 +148,39 @@ class PlanWorld {
     void act(const daemon::Publish&, double) { ring = draft_; }
 
     void act(const daemon::Advance& action, double) {
-        require(seals(now.wall), "the ring is in place before the chain key behind it is destroyed");
+        require(seals(now.wall) || action.steps > Chain::max_steps_ahead,
+                "the ring is in place before the chain key behind it is destroyed");
         require(chain && action.steps > 0, "the chain only goes on");
+        require(action.steps <= Chain::max_advance, "the chain goes no further at once than it can");
         chain = ChainPosition{chain->index + action.steps, action.epoch};
     }
 
-    void act(const daemon::DestroyPair& action, double) {
+    void act(const daemon::DestroyPair& action, double kill_chance) {
         for (const auto& record : ring)
-            require(record.pair != action.id, "no pair is destroyed that the ring names");
+            require(record.pair != action.id || record.destroy_at <= now.boot,
+                    "no pair is destroyed that the ring names, unless for records that have expired");
         token_pairs.erase(action.id);
         strays += action.stray ? 1 : 0;
+        maybe_die(kill_chance);
         std::erase_if(memory.pairs, [&](const auto& pair) { return pair.id == action.id; });
+        std::erase(memory.condemned, action.id);
     }
+
+    void act(const daemon::EndSealing& action, double) {
+        require(!memory.made_since_rotation(action.key), "only a rotation ends a seal window");
+        for (auto& record : draft_)
+            if (record.key == action.key)
+                record.seal_until = action.at;
+    }
+
+    void act(const daemon::MarkRotation& action, double) { memory.rotated_past = action.past; }
+
+    void act(const daemon::Condemn& action, double) { memory.condemned.push_back(action.id); }
 
     void act(const daemon::Alarm& action, double) { alarms.insert(action.text); }
 
     std::vector<daemon::RecordView> draft_;
+    bool replacing_ = false;
     std::set<std::pair<std::uint64_t, std::uint32_t>> keys_;
     std::set<std::tuple<unsigned, std::uint64_t, std::uint32_t>> inputs_;
     std::mt19937_64 random_;

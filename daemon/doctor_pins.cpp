@@ -1,0 +1,85 @@
+// What doctor sees of PINs: where they come from and who may read them, never what they are.
+#include "daemon/doctor.hpp"
+
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+
+#include <sys/stat.h>
+
+namespace stek::daemon {
+namespace {
+
+constexpr std::string_view file_scheme = "file:", credential_scheme = "credential:",
+                           prompt_scheme = "prompt:";
+
+/// The file that holds it; empty if it is in none.
+std::string file_of(const Site& site, const std::string& source) {
+    if (source.starts_with(file_scheme))
+        return source.substr(file_scheme.size());
+    if (source.starts_with('/'))
+        return source;
+    // stekd.service: LoadCredential=vault.pin:/etc/stekd/pins/vault.pin
+    if (source.starts_with(credential_scheme))
+        return (std::filesystem::path(site.config.file).parent_path() / "pins" /
+                source.substr(credential_scheme.size()))
+            .string();
+    return {};
+}
+
+struct PinRule {
+    const char* subject;
+    mode_t forbidden;  ///< bits of the mode that let too many read it
+    const char* mode;  ///< the remedy's
+};
+
+void look_at_file(Diagnosis& diagnosis, const PinRule& rule, const std::string& file, bool from_unit) {
+    struct stat status {};
+    if (::stat(file.c_str(), &status) != 0) {
+        const int error = errno;
+        if (error == EACCES)
+            diagnosis.note(rule.subject, file + " is not ours to look at", "sudo stekctl doctor");
+        else if (from_unit && error == ENOENT && !file.starts_with("/etc/stekd/"))
+            diagnosis.note(rule.subject, "a credential of the unit's; it is not in " + file);
+        else
+            diagnosis.fail(rule.subject, file + ": " + std::strerror(error),
+                           "put the PIN there again from your backup: install -m 600 BACKUP " + file);
+    } else if (!S_ISREG(status.st_mode)) {
+        diagnosis.fail(rule.subject, file + " is no file", "put the PIN there in a file, chmod 600");
+    } else if (status.st_size == 0) {
+        diagnosis.fail(rule.subject, file + " is empty",
+                       "put the PIN there again from your backup: install -m 600 BACKUP " + file);
+    } else if ((status.st_mode & rule.forbidden) != 0) {
+        diagnosis.fail(rule.subject, file + " can be read or changed by others than its owner",
+                       std::string("chmod ") + rule.mode + " " + file);
+    } else {
+        diagnosis.fine(rule.subject, file);
+    }
+}
+
+void look_at_source(Diagnosis& diagnosis, const Site& site, const PinRule& rule, const std::string& source) {
+    if (const auto file = file_of(site, source); !file.empty())
+        look_at_file(diagnosis, rule, file, source.starts_with(credential_scheme));
+    else if (source.starts_with(prompt_scheme))
+        diagnosis.warn(rule.subject, "it is asked for on a terminal: stekd cannot start by itself",
+                       "pin-source=file:/... in " + site.config.file);
+    else
+        diagnosis.fail(rule.subject, "its pin-source is none of file:, credential:, prompt: and a path",
+                       "pin-source=file:/... in " + site.config.file);
+}
+
+}  // namespace
+
+void diagnose_pins(Diagnosis& diagnosis, const Site& site) {
+    const auto& vault = site.config.vault.pin_source();
+    const auto& ticket = site.config.ticket.pin_source();
+    if (vault)
+        look_at_source(diagnosis, site, {"vault PIN", 0077, "600"}, *vault);
+    else
+        diagnosis.note("vault PIN", "none: the token has a PIN pad, or wants no login");
+    // Servers may share this one by their group.
+    if (ticket)
+        look_at_source(diagnosis, site, {"ticket PIN", 0027, "640"}, *ticket);
+}
+
+}  // namespace stek::daemon

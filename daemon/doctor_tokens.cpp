@@ -1,0 +1,199 @@
+// What doctor sees of OpenSSL, the provider, the PKCS#11 module and the tokens.
+#include "daemon/access.hpp"
+#include "daemon/deriver.hpp"
+#include "daemon/doctor.hpp"
+#include "daemon/init_parts.hpp"
+#include "daemon/layout.hpp"
+#include "daemon/looks.hpp"
+#include "daemon/token_maker.hpp"
+#include "provider/file.hpp"
+#include "provider/ticket_token.hpp"
+#include "provider/vault.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+namespace stek::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string list(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& word : words)
+        text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
+/// The serial that the ring's keys are wrapped for; empty if there is no ring that can be read.
+std::string ring_serial(const Config& config) {
+    try {
+        const auto ring = read_ring_file(config.keyring);
+        return ring ? ring->token_serial : "";
+    } catch (const std::exception&) {
+        return {};  // diagnose_ring() tells it
+    }
+}
+
+/// A token that was not found. SoftHSM shows each user the tokens whose files it may read.
+void report_missing(Diagnosis& diagnosis, const char* subject, const std::string& what,
+                    const std::string& remedy) {
+    if (::geteuid() != 0)
+        diagnosis.note(subject, what, "sudo stekctl doctor");
+    else
+        diagnosis.fail(subject, what, remedy);
+}
+
+// stekd.service sees the vault in a mount namespace of its own; from outside it is elsewhere.
+void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr<pkcs11::Module>& module) {
+    const char* subject = "vault token";
+    try {
+        diagnosis.fine(subject, look_at_token(module, site.config.vault, vault_mechanisms()));
+    } catch (const std::exception& error) {
+        std::error_code ignored;
+        if (site.status.health && site.status.health->tokens_open)
+            diagnosis.fine(subject, "stekd has it open");
+        else if (site.is_system && fs::exists(std::string(system_vault) + "/token.object", ignored))
+            diagnosis.fine(subject,
+                           std::string("in ") + system_vault + ", which stekd.service shows to stekd alone");
+        else
+            report_missing(diagnosis, subject, error.what(),
+                           "put its files back below " + softhsm_tokens_directory(site.config.module_config) +
+                               " from a backup, or make a new instance: stekctl init --location " +
+                               site.config.location);
+    }
+}
+
+void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
+                          const std::shared_ptr<pkcs11::Module>& module) {
+    const auto serial = ring_serial(site.config);
+    const char* subject = "ticket token";
+    const auto restart = site.restart_command();
+    try {
+        const auto seen = look_at_token(module, site.config.ticket, ticket_mechanisms(true), serial);
+        diagnosis.fine(subject, seen);
+        if (!serial.empty() && !seen.ends_with("serial " + serial))
+            diagnosis.fail(subject,
+                           "the key ring is for the token of serial " + serial +
+                               ", which is not there: no server can use it",
+                           restart);
+    } catch (const std::exception& error) {
+        report_missing(diagnosis, subject, error.what(),
+                       site.config.remake_pins.empty()
+                           ? "put the token back, or set ticket.remake_pins in " + site.config.file +
+                                 " and stekd makes it anew: " + restart
+                           : restart + "  (stekd makes it anew)");
+    }
+}
+
+void report_weaknesses(Diagnosis& diagnosis, const Site& site, const std::vector<std::string>& weaknesses,
+                       const std::string& by) {
+    const std::string subject = "enforcement";
+    if (weaknesses.empty())
+        diagnosis.fine(subject, by + " every attempt to get more out of a key was refused");
+    else if (site.config.allow_weak_token)
+        diagnosis.warn(
+            subject,
+            by + " the ticket token does not refuse: " + list(weaknesses) + " (allowed by allow_weak_token)",
+            "use a token that enforces CKA_UNWRAP_TEMPLATE (ticket.uri), and take allow_weak_token out of " +
+                site.config.file);
+    else
+        diagnosis.fail(subject, by + " the ticket token does not refuse: " + list(weaknesses),
+                       "use a token that enforces CKA_UNWRAP_TEMPLATE (ticket.uri in " + site.config.file +
+                           "); allow_weak_token = true there accepts this one");
+}
+
+class ScratchDirectory {
+  public:
+    ScratchDirectory() : path_((fs::temp_directory_path() / "stekctl-doctor-XXXXXX").string()) {
+        if (::mkdtemp(path_.data()) == nullptr)  // 0700
+            throw_errno("cannot make", path_);
+    }
+    ScratchDirectory(const ScratchDirectory&) = delete;
+    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+    ~ScratchDirectory() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+  private:
+    std::string path_;
+};
+
+// As `stekctl init` does it: a token that nobody will use, thrown away. The instance's own are not touched.
+std::string probe_scratch_token(const Config& config) {
+    const ScratchDirectory scratch;
+    auto probed = config;
+    probed.module_config = scratch.path() + "/softhsm2.conf";
+    make_directory(scratch.path() + "/tokens", 0700);
+    write_text(probed.module_config, softhsm_conf(scratch.path() + "/tokens"), 0600);
+    const auto& path = *config.ticket.module_path();
+    {
+        TokenMaker maker(path, probed.module_config);
+        maker.make(ticket_label, scratch.path() + "/so-pin", scratch.path() + "/pin");
+    }
+    probed.ticket =
+        pkcs11::TokenUri::parse(std::string("pkcs11:token=") + ticket_label + "?module-path=" + path);
+    probed.private_pairs = false;
+    probe_ticket_token(probed);
+    return "a scratch token refused every attempt to get more out of a key";
+}
+
+void look_at_enforcement(Diagnosis& diagnosis, const Site& site) {
+    const auto& status = site.status;
+    if (status.health && status.health->tokens_open)
+        return report_weaknesses(diagnosis, site, status.weaknesses, "when stekd probed,");
+    if (!status.daemon || site.runs())
+        return diagnosis.note("enforcement",
+                              "stekd that runs, or may run, does not tell what its probe found");
+    if (!status.weaknesses.empty())
+        return report_weaknesses(diagnosis, site, status.weaknesses, "when stekd last probed,");
+    if (softhsm_tokens_directory(site.config.module_config).empty())
+        return diagnosis.note("enforcement", "not probed: that takes a login to the token",
+                              "stekd --check --config " + site.config.file);
+    diagnosis.look(
+        "enforcement", [&] { return probe_scratch_token(site.config); },
+        "use another PKCS#11 module (module-path of ticket.uri in " + site.config.file + ")");
+}
+
+}  // namespace
+
+void diagnose_openssl(Diagnosis& diagnosis) {
+    constexpr unsigned long oldest = 0x30000060UL;  // 3.0.6, OPENSSL_VERSION_NUMBER(3)
+    const std::string version = OpenSSL_version(OPENSSL_VERSION);
+    if (OpenSSL_version_num() >= oldest)
+        diagnosis.fine("OpenSSL", version);
+    else
+        diagnosis.fail("OpenSSL", version + ": before 3.0.6 a ticket that is declined breaks TLS 1.3",
+                       "apt-get install libssl3");
+}
+
+void diagnose_tokens(Diagnosis& diagnosis, const Site& site) {
+    const auto& config = site.config;
+    std::shared_ptr<pkcs11::Module> module;
+    const bool usable = diagnosis.look(
+        "PKCS#11 module",
+        [&] {
+            const auto& path = *config.vault.module_path();
+            module = pkcs11::Module::initialize(pkcs11::Library::map(path), config.module_config);
+            return path;
+        },
+        "apt-get install softhsm2, or correct module-path in vault.uri and ticket.uri, and "
+        "paths.module_config, of " +
+            config.file);
+    if (!usable)
+        return diagnosis.note("provider", "not loaded, for it loads the module");
+    look_at_vault(diagnosis, site, module);
+    look_at_ticket_token(diagnosis, site, module);
+    diagnosis.look(
+        "provider", [&] { return Deriver(config), config.provider; },
+        "install it (units/install), or correct paths.provider in " + config.file);
+    module->finalize();
+    look_at_enforcement(diagnosis, site);
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,128 @@
+#include "daemon/init_parts.hpp"
+
+#include "provider/file.hpp"
+#include "provider/key_ring.hpp"
+#include "provider/ticket_token.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+#include <sys/stat.h>
+
+namespace stek::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* site_openssl_cnf = "/etc/ssl/openssl.cnf";
+
+// The paths go into four formats with four ways of quoting.
+void check_path(const std::string& option, const std::string& path) {
+    const bool plain = std::all_of(path.begin(), path.end(), [](unsigned char c) {
+        return std::isalnum(c) != 0 ||
+               std::string_view("/._-+@").find(static_cast<char>(c)) != std::string_view::npos;
+    });
+    if (!plain || path.empty() || path.front() != '/')
+        throw ConfigError(option + ": must be an absolute path of letters, digits and /._-+@, not \"" + path +
+                          "\"");
+}
+
+std::string quoted(const std::string& text) {
+    return '"' + text + '"';
+}
+
+std::string stekd_toml(const InitOptions& options) {
+    const auto uri = [&](const char* label, const std::string& query) {
+        return quoted(std::string("pkcs11:token=") + label + "?module-path=" + options.module + query);
+    };
+    const auto layout = layout_of(options);
+    std::string readers;
+    for (const auto& reader : options.readers)
+        readers += (readers.empty() ? "" : ", ") + quoted(reader);
+    return "location = " + quoted(options.location) + "\nperiod = " + std::to_string(options.policy.period) +
+           "\nsession_timeout = " + std::to_string(options.policy.session_timeout) +
+           "\nstale_epochs = " + std::to_string(options.stale_epochs) + "\nreaders = [" + readers +
+           "]\n\n[vault]\nuri = " + uri(vault_label, "&pin-source=" + layout.vault_pin_source) +
+           "\n\n[ticket]\n# SoftHSM's files are the gate to it, by their ACL; servers have no PIN.\nuri = " +
+           uri(ticket_label, "") +
+           "\nprivate_pairs = false\n# A lost ticket token is made anew, its PINs put here.\nremake_pins = " +
+           quoted(layout.remake_pins) +
+           "\n\n[paths]\nmodule_config = " + quoted(layout.in_configuration("softhsm2.conf")) +
+           "\nprovider = " + quoted(options.provider) + "\nkeyring = " + quoted(layout.keyring) +
+           "\nstats = " + quoted(layout.stats) +
+           "\nserver_config = " + quoted(layout.in_configuration("openssl.cnf")) +
+           "\nstate = " + quoted(layout.state) + "\n" +
+           (layout.control.empty() ? "" : "control = " + quoted(layout.control) + "\n");
+}
+
+}  // namespace
+
+Layout layout_of(const InitOptions& options) {
+    return options.directory.empty() ? system_layout() : layout_in(options.directory, options.token_dir);
+}
+
+void check_options(const InitOptions& options) {
+    if (!options.directory.empty())
+        check_path("--dir", options.directory);
+    if (!options.token_dir.empty())
+        check_path("--token-dir", options.token_dir);
+    check_path("--module", options.module);
+    check_path("--provider", options.provider);
+    if (!is_location(options.location))
+        throw ConfigError("--location: must be 1 to 64 of letters, digits, '.', '_' and '-'");
+    check_numbers(options.policy, options.stale_epochs, {"--period", "--session-timeout", "--stale-epochs"});
+    if (!fs::is_regular_file(options.provider))
+        throw ConfigError("--provider: there is no file " + options.provider);
+}
+
+void refuse_existing(const std::string& path) {
+    if (fs::exists(fs::symlink_status(path)))
+        throw WouldOverwrite(path + " is there already; nothing was done");
+}
+
+void write_text(const std::string& path, const std::string& text, mode_t mode) {
+    replace_file(path, Bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()), [&](int fd) {
+        if (::fchmod(fd, mode) != 0)
+            throw_errno("cannot set the mode of", path);
+    });
+}
+
+void make_directory(const std::string& path, mode_t mode) {
+    if (::mkdir(path.c_str(), mode) != 0 || ::chmod(path.c_str(), mode) != 0)
+        throw_errno("cannot make", path);
+}
+
+std::string softhsm_conf(const std::string& tokens) {
+    return "directories.tokendir = " + tokens +
+           "\nobjectstore.backend = file\nlog.level = ERROR\nslots.removable = false\n";
+}
+
+void write_configuration(const InitOptions& options) {
+    const auto layout = layout_of(options);
+    write_text(layout.in_configuration("softhsm2.conf"), softhsm_conf(layout.tokens), 0644);
+    write_text(layout.in_configuration("stekd.toml"), stekd_toml(options), 0644);
+    write_text(layout.in_configuration("openssl.cnf"), server_openssl_cnf(options, site_openssl_cnf), 0644);
+}
+
+void probe_ticket_token(const Config& config) {
+    const auto module =
+        pkcs11::Module::initialize(pkcs11::Library::map(*config.ticket.module_path()), config.module_config);
+    std::string weak;
+    {
+        pkcs11::Session session(pkcs11::Token::find(module, config.ticket), pkcs11::Access::read_write);
+        for (const auto& result : probe_enforcement(session, config.private_pairs))
+            if (!result.refused)
+                weak += (weak.empty() ? "" : ", ") + result.attempt;
+    }
+    module->finalize();
+    if (!weak.empty())
+        throw pkcs11::TokenError(*config.ticket.module_path() + " makes tokens that do not refuse: " + weak);
+}
+
+Undo::~Undo() {
+    std::error_code ignored;
+    for (auto path = made_.rbegin(); path != made_.rend(); ++path)
+        fs::remove_all(*path, ignored);
+}
+
+}  // namespace stek::daemon

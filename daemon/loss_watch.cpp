@@ -1,0 +1,75 @@
+#include "daemon/loss_watch.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+namespace stek::daemon {
+namespace {
+
+constexpr std::uint32_t of_the_file = IN_DELETE | IN_MOVED_FROM | IN_CLOSE_WRITE;
+constexpr std::uint32_t of_the_directory = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
+
+bool identify(const std::string& file, dev_t& device, ino_t& inode) {
+    struct stat status {};
+    if (::stat(std::filesystem::path(file).parent_path().c_str(), &status) != 0)
+        return false;
+    device = status.st_dev;
+    inode = status.st_ino;
+    return true;
+}
+
+}  // namespace
+
+void LossWatch::drop() {
+    for (const auto& place : places_)
+        sd_event_source_disable_unref(place->source);
+    places_.clear();
+}
+
+bool LossWatch::as_they_are(const std::vector<std::string>& files) const {
+    if (files != files_ || places_.size() != files.size())
+        return false;
+    return std::all_of(places_.begin(), places_.end(), [](const auto& place) {
+        dev_t device = 0;
+        ino_t inode = 0;
+        return identify(place->file, device, inode) && device == place->device && inode == place->inode;
+    });
+}
+
+void LossWatch::watch(const std::vector<std::string>& files) {
+    if (as_they_are(files))
+        return;
+    drop();
+    files_ = files;
+    for (const auto& file : files) {
+        auto place = std::make_unique<Place>(Place{this, file, 0, 0});
+        if (!identify(file, place->device, place->inode))
+            continue;
+        const auto directory = std::filesystem::path(file).parent_path();
+        const int result =
+            sd_event_add_inotify(loop_, &place->source, directory.c_str(),
+                                 of_the_file | of_the_directory | IN_ONLYDIR, on_event, place.get());
+        if (result == -ENOENT)
+            continue;
+        if (result < 0)
+            throw std::system_error(-result, std::generic_category(), "cannot watch " + directory.string());
+        places_.push_back(std::move(place));
+    }
+}
+
+int LossWatch::on_event(sd_event_source*, const inotify_event* event, void* data) noexcept {
+    const auto& place = *static_cast<Place*>(data);
+    const bool its_file = (event->mask & of_the_file) != 0 && event->len != 0 &&
+                          std::filesystem::path(place.file).filename() == event->name;
+    if (its_file || (event->mask & of_the_directory) != 0) {
+        const auto file = place.file;  // the place may be gone when it returns
+        place.owner->lost_(file);
+    }
+    return 0;
+}
+
+}  // namespace stek::daemon

@@ -1,0 +1,81 @@
+// The token sealer and the life of its process: forks, and the module's exit handlers.
+#include "provider/token_sealer_parts.hpp"
+
+#include <cstdlib>
+#include <pthread.h>
+
+namespace stek {
+namespace {
+
+/// The one whose calls must have ended before the module's own exit handlers take its insides apart.
+std::atomic<TokenSealer*> serving{nullptr};
+
+}  // namespace
+
+TokenSealer::~TokenSealer() {
+    TokenSealer* self = this;
+    serving.compare_exchange_strong(self, nullptr);
+}
+
+void TokenSealer::stop_calls() noexcept {
+    gate_->shut();  // before the wait: a thread that connects meanwhile must not open it again
+    try {
+        static_cast<void>(gate_->close(*local().slot, wait_for_calls_to_end));
+    } catch (const std::exception&) {
+        return;  // no memory to wait in
+    }
+}
+
+void TokenSealer::watch_exit_and_forks() {
+    // Registered after the module was mapped, so it runs before the module's own: a thread of the server may
+    // be sealing while another exits (HAProxy: seen to crash in SoftHSM).
+    static const int at_exit = std::atexit([] {
+        if (TokenSealer* sealer = serving.load()) {
+            sealer->stop_calls();
+        }
+    });
+    // A child must not inherit the module with its locks held by threads that the child does not have: it
+    // would hang at its first call (seen: 5 of 80 children of a serving parent with threads).
+    static thread_local TokenSealer* held = nullptr;
+    static const int at_fork = pthread_atfork(
+        [] {
+            held = serving.load();
+            if (held != nullptr && !held->hold_calls()) {
+                held = nullptr;
+            }
+        },
+        [] {
+            if (held != nullptr) {
+                held->release_calls();
+            }
+        },
+        [] {
+            if (held != nullptr) {
+                held->release_calls();
+            }
+        });
+    static_cast<void>(at_exit);
+    static_cast<void>(at_fork);
+    serving.store(this);
+}
+
+bool TokenSealer::hold_calls() noexcept {
+    try {
+        auto lock = lock_for_a_while(mutex_, wait_for_calls_to_end);
+        static const CallGate::Slot none;
+        if (!lock || !gate_->close(none, wait_for_calls_to_end)) {
+            return false;
+        }
+        lock.release();  // until release_calls()
+        return true;
+    } catch (const std::exception&) {
+        return false;
+    }
+}
+
+void TokenSealer::release_calls() noexcept {
+    gate_->open();
+    mutex_.unlock();
+}
+
+}  // namespace stek

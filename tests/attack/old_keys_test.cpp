@@ -1,0 +1,147 @@
+// Who gained write access: planted pairs and replayed rings. And that SoftHSM's files are keys to who reads
+// them.
+#define BOOST_TEST_MODULE attack_old_keys
+#include "daemon/state.hpp"
+#include "pkcs11/session.hpp"
+#include "provider/ticket_token.hpp"
+#include "tests/attack/scene.hpp"
+#include "tests/fixtures/child.hpp"
+#include "tests/fixtures/instance.hpp"
+#include "tests/fixtures/known_ring.hpp"
+#include "tests/fixtures/memory_tls.hpp"
+#include "tests/token/open_token.hpp"
+
+#include <grp.h>
+#include <pwd.h>
+#include <thread>
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <openssl/conf.h>
+
+using namespace stek;
+using namespace stek::attack;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Objects of a pair that everybody may use, in the ticket token by the id and label of one of stekd's.
+void plant(const Target& target, const PairId& id) {
+    ::setenv("SOFTHSM2_CONF", (target.directory / "softhsm2.conf").c_str(), 1);
+    {
+        pkcs11::Session session(
+            tests::find_token("pkcs11:token=stekd-ticket?module-path=" + std::string(tests::softhsm_module)),
+            pkcs11::Access::read_write);
+        const std::array<std::uint8_t, 3> f4{1, 0, 1};
+        pkcs11::Attributes open, secret;
+        open.number(CKA_MODULUS_BITS, 3072).bytes(CKA_PUBLIC_EXPONENT, f4).flag(CKA_WRAP, true);
+        secret.flag(CKA_SENSITIVE, false).flag(CKA_EXTRACTABLE, true).flag(CKA_UNWRAP, true);
+        for (auto* half : {&open, &secret})
+            half->flag(CKA_TOKEN, true)
+                .flag(CKA_PRIVATE, false)
+                .bytes(CKA_ID, id)
+                .text(CKA_LABEL, "stekd ticket pair");
+        CK_MECHANISM by{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
+        session.generate_key_pair(by, open, secret);
+    }
+    tests::SoftHsm::finalize();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(stekd_wraps_to_no_planted_pair) {
+    const Target target;
+    PairId strange{};
+    strange.fill(0xA7);
+    const PairId known = target.ring()->records.back()->pair;
+    plant(target, strange);
+    const Key planted = private_half_in(target.ticket_directory(), strange);
+    BOOST_REQUIRE(planted);
+    const Key real = private_half_in(target.ticket_directory(), known);
+    BOOST_REQUIRE(real);
+    plant(target, known);  // beside the pair that the next epoch's key is wrapped to
+    for (int round = 0; round < 2; ++round) {
+        const auto outcome = target.control({"rotate"});
+        BOOST_TEST(outcome.exit_code == 0, outcome.output);
+        const auto state = daemon::StateDirectory::peek(target.directory / "state");
+        const auto ring = target.ring();
+        BOOST_TEST(ring->records.size() >= 2U);
+        for (const auto& record : ring->records) {
+            BOOST_TEST((record->pair != strange));
+            BOOST_TEST(state.public_keys.contains(record->pair), "a pair that stekd did not make");
+            BOOST_TEST(unwrapped_outside(planted, *record).empty(), "wrapped to the planted pair");
+            if (record->pair == known)
+                BOOST_TEST(unwrapped_outside(real, *record).size() == 32U,
+                           "wrapped to the planted pair of the same id");
+        }
+    }
+}
+
+// Threat model, D: SoftHSM keeps keys in files. Stated, and so it is.
+BOOST_AUTO_TEST_CASE(who_reads_softhsm_s_files_has_the_keys_and_an_expired_ring_is_none) {
+    const Target target;
+    const auto ticket = target.real_ticket();
+    const Prize prize(target.stek_of(ticket), ticket, Target::audience());
+    const int left = tests::in_child([&] {
+        const auto* user = ::getpwnam(server_user);
+        if (user == nullptr || ::setgroups(0, nullptr) != 0 || ::setgid(user->pw_gid) != 0 ||
+            ::setuid(user->pw_uid) != 0)
+            return 2;
+        const auto stek = target.stek_of(ticket);
+        return stek.size() == 32 && prize.opens(stek.data()) ? 0 : 1;
+    });
+    BOOST_TEST(left == 0, "the files are no longer enough: then say so in the threat model");
+    // A ring whose windows are over is not used, though pair and key are there.
+    auto ring = std::make_unique<KeyRing>();
+    const auto now = target.ring();
+    ring->location = now->location;
+    ring->token_serial = now->token_serial;
+    ring->generation = now->generation + 1;
+    ring->period = now->period;
+    for (const auto& record : now->records) {
+        auto old = std::make_unique<RingRecord>();
+        old->epoch = record->epoch;
+        old->revision = record->revision;
+        old->not_before = 1000;
+        old->seal_until = 2000;
+        old->open_until = 3000;
+        old->name = record->name;
+        old->pair = record->pair;
+        old->oaep = record->oaep;
+        old->wrapped_key = record->wrapped_key;
+        std::copy_n(record->admission_key.data(), admission_key_size, old->admission_key.data());
+        ring->records.push_back(std::move(old));
+    }
+    BOOST_TEST(sealing_record(*ring, std::time(nullptr), 2) == nullptr);
+    replace_ring_file(target.ring_file(), encode_ring(*ring).bytes(), [](int) {});
+    BOOST_CHECK_THROW(target.real_ticket(), std::runtime_error);
+}
+
+// The last one, for it attaches the provider to this process. A copy of the ring from before a revocation: as
+// the server's user, and by root in the ring's place.
+BOOST_AUTO_TEST_CASE(an_old_ring_opens_nothing_after_a_revocation) {
+    const Target target;
+    const auto conf = target.space.path() / "server.cnf", copy = target.space.path() / "old-ring";
+    test::write_file(conf, tests::provider_conf(target.section()));
+    BOOST_REQUIRE(CONF_modules_load_file(conf.c_str(), nullptr, 0) == 1);
+    const tests::Identity identity("www.stek.test");
+    const auto client = tests::client_ctx(TLS1_3_VERSION), server = tests::server_ctx(identity);
+    const auto before = tests::connect(client.get(), server.get());
+    BOOST_REQUIRE(!before.ticket.empty());
+    BOOST_TEST(tests::connect(client.get(), server.get(), before.session.get()).resumed);
+    fs::copy_file(target.ring_file(), copy);
+    fs::permissions(copy, fs::perms(0644));
+    const Prize prize(target.stek_of(before.ticket), before.ticket, Target::audience());
+
+    BOOST_REQUIRE(target.control({"revoke", "all"}).exit_code == 0);
+    Judge judge(prize);
+    judge.run(server_user, {"replay", tests::softhsm_module, copy}, target.environment());
+    judge.print();
+    BOOST_TEST(judge.count(Verdict::refused) == 2U);
+
+    test::write_file(target.ring_file(), test::read_file(copy));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2200));  // servers look once a second
+    const auto after = tests::connect(client.get(), server.get(), before.session.get());
+    BOOST_TEST(after.done, after.error);
+    BOOST_TEST(!after.resumed);
+}

@@ -1,0 +1,210 @@
+// What is lost, wrong or hung while stekd runs: it notices at once, and goes on or ends when asked.
+#define BOOST_TEST_MODULE stekd_loss
+#include "expect.hpp"
+#include "provider/ring_file.hpp"
+#include "stekd_instance.hpp"
+#include "tests/fixtures/faulty_module.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
+
+namespace fs = std::filesystem;
+using namespace stek;
+using namespace stek::test;
+using namespace std::chrono_literals;
+using nlohmann::json;
+
+// The next epoch is up to an hour away: what comes back comes because the loss was noticed.
+BOOST_AUTO_TEST_CASE(a_lost_ring_and_a_lost_ticket_token_come_back_at_once) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto first = instance.ring();
+    fs::remove(instance.ring_file());
+    BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+    fs::rename(instance.ring_file(), instance.ring_file() + ".away");
+    BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+    const auto lost = instance.token_directory(first->token_serial);
+    fs::rename(lost, instance.directory / "away");
+    BOOST_TEST(eventually([&] { return instance.ring()->token_serial != first->token_serial; }, 90s));
+    // The old one comes back beside it: the one that the state remembers goes on.
+    const auto remade = instance.ring();
+    instance.daemon->stop();
+    fs::rename(instance.directory / "away", lost);
+    const auto outcome = instance.once();
+    BOOST_TEST(outcome.exit_code == 0, outcome.output);
+    BOOST_TEST(instance.ring()->token_serial == remade->token_serial);
+}
+
+BOOST_AUTO_TEST_CASE(a_reload_that_parses_but_does_not_work_leaves_the_old_one) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    for (const auto& [right, wrong] :
+         {std::pair<std::string, std::string>("token=stekd-ticket", "token=other"),
+          {"token=stekd-vault", "token=other"},
+          {STEK_MODULE, "/no/such/stek.so"}}) {
+        instance.edit(right, wrong);
+        const auto said = instance.log().size();
+        instance.daemon->signal(SIGHUP);
+        BOOST_TEST(eventually(
+            [&] { return instance.log().find("the old configuration stays", said) != std::string::npos; },
+            60s));
+        instance.edit(wrong, right);
+        fs::remove(instance.ring_file());
+        BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+        BOOST_TEST(instance.daemon->running());
+    }
+}
+
+BOOST_AUTO_TEST_CASE(sigterm_ends_a_stekd_whose_token_hangs) {
+    Workspace space("hanging");
+    tests::FaultyModule module(space.path());
+    StekdInstance instance(3600, 7200, {"--module", module.path()});
+    module.sleep("C_FindObjectsInit", 1h);
+    instance.start();
+    BOOST_TEST(instance.says("a token call has hung for 1"));
+    instance.daemon->signal(SIGTERM);
+    BOOST_TEST(instance.daemon->wait(60s));
+    BOOST_TEST(instance.daemon->exit_code() == 75);
+    module.clear();
+    BOOST_TEST(instance.once().exit_code == 0);
+}
+
+// Neither state nor ring can be written, as on a full disk: the expired key's pair goes all the same.
+BOOST_AUTO_TEST_CASE(an_expired_pair_goes_though_no_file_can_be_written) {
+    StekdInstance instance;
+    BOOST_REQUIRE(instance.once().exit_code == 0);
+    const auto ring = instance.ring();
+    const auto token = instance.token_directory(ring->token_serial);
+    const auto before = object_files(token).size();
+    KeyRing older;
+    older.location = ring->location;
+    older.token_serial = ring->token_serial;
+    older.period = ring->period;
+    older.generation = ring->generation;
+    older.written_at = ring->written_at;
+    for (const auto& record : ring->records) {
+        auto copy = std::make_unique<RingRecord>();
+        copy->epoch = record->epoch;
+        copy->revision = record->revision;
+        copy->not_before = record->not_before;
+        copy->seal_until = record->seal_until;
+        copy->open_until = record->open_until;
+        copy->destroy_at = older.records.empty() ? 1 : record->destroy_at;
+        copy->name = record->name;
+        copy->pair = record->pair;
+        copy->oaep = record->oaep;
+        copy->wrapped_key = record->wrapped_key;
+        older.records.push_back(std::move(copy));
+    }
+    const auto file = encode_ring(older, 1);
+    replace_ring_file(instance.ring_file(), file.bytes(), {});
+    const auto path = instance.directory / "state/state.json";
+    auto state = json::parse(read_file(path));
+    for (auto& pair : state["pairs"])
+        pair["slot"] = 0;
+    write_file(path, state.dump());
+    fs::create_directories(instance.directory / "state/state.json.new/x");
+    fs::create_directories(instance.ring_file() + ".new/x");
+    const auto outcome = instance.once();
+    expect(outcome, 75, "state.json.new");
+    BOOST_TEST(object_files(token).size() == before - 2, outcome.output);
+}
+
+BOOST_AUTO_TEST_CASE(a_module_that_is_none_exits_78) {
+    StekdInstance instance;
+    instance.edit("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/libssl.so.3");
+    instance.edit("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/libssl.so.3");
+    expect(instance.once(), 78, "is not a PKCS#11 module");
+}
+
+BOOST_AUTO_TEST_CASE(a_mistyped_label_without_a_state_costs_no_pin) {
+    StekdInstance instance;
+    const auto pin = read_file(instance.directory / "pins/ticket.pin");
+    instance.edit("token=stekd-ticket", "token=stekd-tikcet");
+    expect(instance.once(), 75, "may be the PIN of one that is there");
+    BOOST_TEST(read_file(instance.directory / "pins/ticket.pin") == pin);
+}
+
+BOOST_AUTO_TEST_CASE(a_clock_before_1970_is_waited_for) {
+    StekdInstance instance;
+    const auto outcome =
+        run({"faketime", "-f", "@1969-12-31 12:00:00", STEK_STEKD, "--config", instance.config(), "--once"},
+            {{"TZ", "UTC"}});
+    expect(outcome, 75, "the clock is before 1970");
+    BOOST_TEST(instance.once().exit_code == 0);
+    BOOST_TEST(instance.ring()->records.front()->revision == 0U);
+}
+
+BOOST_AUTO_TEST_CASE(a_clock_that_jumps_ahead_and_back_costs_no_key) {
+    StekdInstance instance;
+    BOOST_REQUIRE(instance.once().exit_code == 0);
+    const auto before = instance.ring();
+    for (const auto* shift : {"+10d", "-10d"}) {
+        const auto outcome =
+            run({"faketime", "-f", shift, STEK_STEKD, "--config", instance.config(), "--once"},
+                {{"FAKETIME_DONT_FAKE_MONOTONIC", "1"}});
+        BOOST_TEST(outcome.exit_code == 0, outcome.output);
+        const auto ring = instance.ring();
+        const auto there = time(nullptr) + (*shift == '+' ? 10 : -10) * 86400;
+        BOOST_TEST(sealing_record(*ring, there, 0) != nullptr);
+        for (const auto& record : before->records)
+            BOOST_TEST(opening_record(*ring, record->name, time(nullptr)) != nullptr);
+    }
+    BOOST_TEST(instance.once().exit_code == 0);
+    BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
+}
+
+BOOST_AUTO_TEST_CASE(a_clock_that_jumps_under_a_running_one_costs_no_key) {
+    StekdInstance instance;
+    const auto clock = instance.space.path() / "clock";
+    const auto set_clock = [&](const std::string& shift) {
+        write_file(clock.string() + ".new", shift + "\n");
+        fs::rename(clock.string() + ".new", clock);
+    };
+    set_clock("+0");
+    instance.start({{"LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"},
+                    {"FAKETIME_TIMESTAMP_FILE", clock},
+                    {"FAKETIME_NO_CACHE", "1"},
+                    {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}});
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto before = instance.ring();
+    for (const int days : {10, -10, 0}) {
+        set_clock((days < 0 ? "" : "+") + std::to_string(days) + "d");
+        // The kernel's own clock did not move, so nobody wakes the daemon; a reload does.
+        instance.daemon->signal(SIGHUP);
+        const auto there = [&] { return time(nullptr) + days * 86400; };
+        BOOST_TEST(eventually(
+            [&] {
+                const auto ring = instance.ring();
+                return ring && sealing_record(*ring, there(), 0) != nullptr;
+            },
+            60s));
+        for (const auto& record : before->records)
+            BOOST_TEST(opening_record(*instance.ring(), record->name, time(nullptr)) != nullptr);
+    }
+    BOOST_TEST(instance.daemon->running());
+    BOOST_TEST(instance.log().find("chain key made", instance.log().find("ready")) == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_reload_gives_a_new_reader_its_rights_at_once) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto generation = instance.ring()->generation;
+    instance.edit("[\"nobody\"]", "[\"nobody\", \"www-data\"]");
+    instance.daemon->signal(SIGHUP);
+    BOOST_REQUIRE(instance.says("configuration read anew"));
+    const auto rights = [](const fs::path& path) { return run({"getfacl", "-cp", path}).output; };
+    const auto token = instance.token_directory(instance.ring()->token_serial);
+    for (const auto& [path, right] : {std::pair<fs::path, std::string>(instance.ring_file(), "r--"),
+                                      {token / "token.object", "r--"},
+                                      {token, "r-x"},
+                                      {instance.directory / "run/stats", "rwx"}})
+        for (const std::string reader : {"nobody", "www-data"})
+            BOOST_TEST(rights(path).find("user:" + reader + ":" + right) != std::string::npos,
+                       path << ":\n"
+                            << rights(path));
+    BOOST_TEST(instance.ring()->generation == generation);
+}
