@@ -26,6 +26,8 @@ std::string lock_in(const std::string& directory) {
 }
 
 std::vector<std::uint8_t> from_hex(const std::string& text) {
+    if (text.size() % 2 != 0)
+        throw std::invalid_argument("half a byte in hexadecimal");
     std::vector<std::uint8_t> bytes(text.size() / 2);
     for (std::size_t i = 0; i < bytes.size(); ++i) {
         const char* begin = text.data() + 2 * i;

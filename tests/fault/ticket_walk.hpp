@@ -1,0 +1,38 @@
+// Many tickets in few handshakes.
+#pragma once
+
+#include "tests/fixtures/memory_tls.hpp"
+
+#include <stdexcept>
+
+namespace stek::tests {
+
+/// Server and clients whose provider is whichever is loaded when it is made.
+class TicketWalk {
+  public:
+    TicketWalk() { SSL_CTX_set_num_tickets(server_.get(), sealed_each); }
+
+    /// Seals `count` tickets or some more, and opens two of a hundred. Throws if a handshake fails, or a
+    /// ticket is not resumed.
+    void seal(unsigned count) {
+        for (unsigned sealed = 0; sealed < count; sealed += sealed_each + 3)
+            for (SSL_CTX* client : {client13_.get(), client12_.get()}) {
+                const Handshake full = checked(connect(client, server_.get(), nullptr, "a.example"));
+                if (!checked(connect(client, server_.get(), full.session.get(), "a.example")).resumed)
+                    throw std::runtime_error("a ticket was not resumed");
+            }
+    }
+
+  private:
+    static constexpr unsigned sealed_each = 100;  ///< of a full handshake of TLS 1.3; any other has one
+    static Handshake checked(Handshake handshake) {
+        if (!handshake.done || handshake.ticket.empty())
+            throw std::runtime_error("no handshake, or no ticket: " + handshake.error);
+        return handshake;
+    }
+    Identity identity_{"a.example"};
+    Ctx server_ = server_ctx(identity_);
+    Ctx client12_ = client_ctx(TLS1_2_VERSION), client13_ = client_ctx(TLS1_3_VERSION);
+};
+
+}  // namespace stek::tests

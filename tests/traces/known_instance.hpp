@@ -1,0 +1,51 @@
+// A stekd whose keys the test knows: a chain key put into its vault, hourly keys of a known generator.
+#pragma once
+
+#include "tests/fixtures/faulty_module.hpp"
+#include "tests/token/stekd_instance.hpp"
+#include "tests/traces/known_schedule.hpp"
+
+#include <compare>
+#include <map>
+
+namespace stek::traces {
+
+class KnownInstance {
+  public:
+    /// Epochs of 3 s whose keys open for 6 s more; servers run as www-data. Not started.
+    KnownInstance();
+
+    struct Id {
+        std::uint64_t epoch;
+        std::uint32_t revision;
+        auto operator<=>(const Id&) const = default;
+        [[nodiscard]] std::string text() const;  ///< "495512.0"
+    };
+    /// Looks at the ring until the time is over, and learns the keys of each record: the derivation that
+    /// gives its name. Throws if there is a record that no known key gives.
+    void follow(std::chrono::milliseconds time);
+    [[nodiscard]] const std::map<Id, Derivation>& known() const noexcept { return known_; }
+    /// Those whose records are in the ring, and the others.
+    [[nodiscard]] std::map<Id, Derivation> live() const;
+    [[nodiscard]] std::map<Id, Derivation> past() const;
+    /// Waits until stekd rests: the epoch has just begun, the next one's key is in the ring.
+    void await_rest();
+    /// stekctl, which must go well.
+    void order(test::Arguments arguments) const;
+
+    test::Workspace space;
+    tests::FaultyModule module;
+    test::StekdInstance instance;
+
+  private:
+    void plant_chain_key();
+    void learn();
+    Key first_chain_{};
+    std::uint64_t first_epoch_ = 0;
+    std::map<Id, Derivation> known_;
+};
+
+/// stekd's user PIN for a token of the instance, by its label.
+std::string pin_file(const test::StekdInstance& instance, const std::string& label);
+
+}  // namespace stek::traces
