@@ -4,12 +4,13 @@
 // Audience = SHA-256 over, each part framed by its length (8 bytes, big-endian):
 //   "stekd audience v1"
 //   `audience` of the settings; if it replaces all, nothing else follows
-//   DER SubjectPublicKeyInfo of the SSL_CTX's default certificate (may be empty if the settings give a
-//   string) SHA-256 over verify mode (8 bytes) and each client CA name (DER), framed the server name the
-//   client asked for, lower case (empty: none)
+//   DER SubjectPublicKeyInfo of the connection's certificate, which is the SSL_CTX's default one unless the
+//   server gives the SSL another (may be empty if the settings give a string)
+//   SHA-256 over verify mode (8 bytes) and each client CA name (DER), framed
+//   the server name the client asked for, lower case (empty: none)
 //
-// The SSL_CTX is the one that serves the connection in the end. A server may switch to it by the server name
-// after a ticket was opened: see routes.hpp.
+// All as they are when the connection is served in the end. A server may switch to another SSL_CTX by the
+// server name after a ticket was opened: see routes.hpp.
 #pragma once
 
 #include "provider/context_facts.hpp"

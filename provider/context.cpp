@@ -55,9 +55,13 @@ ProviderContext::ProviderContext(const std::map<std::string, std::string>& secti
         }
         library_ = pkcs11::Library::map(*path);
         if (settings_.attach != Attach::no && !settings_.module_config.empty()) {
-            // Now, while the server is as a rule one thread yet: C_Initialize comes when threads may read the
-            // environment. (nginx clears it for its workers, which are single threads: set around the call.)
-            setenv("SOFTHSM2_CONF", settings_.module_config.c_str(), 0);
+            // It is set around our C_Initialize only: a server may use SoftHSM for itself, with another
+            // configuration. Made room for now, while the server is as a rule one thread yet, so that nothing
+            // moves then that other threads may be reading.
+            if (std::getenv("SOFTHSM2_CONF") == nullptr) {
+                setenv("SOFTHSM2_CONF", settings_.module_config.c_str(), 0);
+                unsetenv("SOFTHSM2_CONF");
+            }
         }
     } catch (const std::exception& error) {
         problem_ = error.what();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 
 #include <openssl/x509.h>
 
@@ -16,21 +15,71 @@ std::array<std::atomic<const ContextFacts*>, max_context_facts> all_facts;
 
 /// The one object with these facts.
 const ContextFacts* shared(ContextFacts&& facts) {
-    static std::mutex mutex;
-    const std::lock_guard lock(mutex);
+    std::unique_ptr<ContextFacts> fresh;
     for (std::size_t i = 0; i < all_facts.size(); ++i) {
-        const ContextFacts* known = all_facts[i].load(std::memory_order_relaxed);
+        const ContextFacts* known = all_facts[i].load(std::memory_order_acquire);
         if (known == nullptr) {
-            facts.number = static_cast<std::uint16_t>(i + 1);
-            known = new ContextFacts(std::move(facts));
-            all_facts[i].store(known, std::memory_order_release);
-            return known;
+            if (!fresh) {
+                fresh = std::make_unique<ContextFacts>(std::move(facts));
+            }
+            fresh->number = static_cast<std::uint16_t>(i + 1);
+            if (all_facts[i].compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
+                return fresh.release();
+            }
         }
-        if (known->spki == facts.spki && known->clients == facts.clients) {
+        const ContextFacts& wanted = fresh ? *fresh : facts;
+        if (known->spki == wanted.spki && known->clients == wanted.clients) {
             return known;
         }
     }
     return nullptr;
+}
+
+using CaList = const STACK_OF(X509_NAME) *;
+
+int size_of(CaList list) noexcept {
+    return list != nullptr ? sk_X509_NAME_num(list) : 0;
+}
+
+/// HAProxy gives each SSL a copy of its SSL_CTX's.
+bool same_names(CaList one, CaList other) noexcept {
+    const int count = size_of(one);
+    if (one == other || count != size_of(other)) {
+        return one == other;
+    }
+    for (int i = 0; i < count; ++i) {
+        if (X509_NAME_cmp(sk_X509_NAME_value(one, i), sk_X509_NAME_value(other, i)) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Null if libcrypto fails, or there are too many.
+const ContextFacts* gather(X509* certificate, int verify_mode, CaList ca_list) {
+    ContextFacts facts;
+    facts.verify_mode = verify_mode;
+    if (certificate != nullptr) {
+        unsigned char* der = nullptr;
+        const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+        if (size <= 0) {
+            return nullptr;
+        }
+        facts.spki.assign(der, der + size);
+        OPENSSL_free(der);
+    }
+    FramedHash clients;
+    clients.number(static_cast<std::uint64_t>(verify_mode));
+    for (int i = 0; i < size_of(ca_list); ++i) {
+        unsigned char* der = nullptr;
+        const int size = i2d_X509_NAME(sk_X509_NAME_value(ca_list, i), &der);
+        if (size <= 0) {
+            return nullptr;
+        }
+        clients.part(Bytes(der, static_cast<std::size_t>(size)));
+        OPENSSL_free(der);
+    }
+    return clients.finish(facts.clients) ? shared(std::move(facts)) : nullptr;
 }
 
 }  // namespace
@@ -43,16 +92,16 @@ const ContextFacts* context_facts(std::uint16_t number) noexcept {
 struct FactsOfContext::Seen {
     X509* certificate;  // owned reference: as long as it is held, no other certificate has this address
     int verify_mode;
-    const STACK_OF(X509_NAME) * ca_list;
+    CaList ca_list;
     int ca_count;
     const Seen* older;
     const ContextFacts* facts = nullptr;
 
-    Seen(X509* certificate, int verify_mode, const STACK_OF(X509_NAME) * ca_list, const Seen* older)
+    Seen(X509* certificate, int verify_mode, CaList ca_list, const Seen* older)
         : certificate(certificate),
           verify_mode(verify_mode),
           ca_list(ca_list),
-          ca_count(ca_list != nullptr ? sk_X509_NAME_num(ca_list) : 0),
+          ca_count(size_of(ca_list)),
           older(older) {
         if (certificate != nullptr) {
             X509_up_ref(certificate);
@@ -74,40 +123,14 @@ FactsOfContext::~FactsOfContext() {
 const FactsOfContext::Seen* FactsOfContext::look(const LibSsl& ssl, const SSL_CTX* ctx) {
     X509* certificate = ssl.ctx_certificate(ctx);
     const int verify_mode = ssl.ctx_verify_mode(ctx);
-    const auto* ca_list = ssl.ctx_client_ca_list(ctx);
+    const CaList ca_list = ssl.ctx_client_ca_list(ctx);
     const Seen* known = seen_.load(std::memory_order_acquire);
     if (known != nullptr && known->certificate == certificate && known->verify_mode == verify_mode &&
-        known->ca_list == ca_list &&
-        known->ca_count == (ca_list != nullptr ? sk_X509_NAME_num(ca_list) : 0)) {
+        known->ca_list == ca_list && known->ca_count == size_of(ca_list)) {
         return known;
     }
     auto fresh = std::make_unique<Seen>(certificate, verify_mode, ca_list, known);
-    ContextFacts facts;
-    facts.verify_mode = verify_mode;
-    if (certificate != nullptr) {
-        unsigned char* der = nullptr;
-        const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-        if (size <= 0) {
-            return nullptr;
-        }
-        facts.spki.assign(der, der + size);
-        OPENSSL_free(der);
-    }
-    FramedHash clients;
-    clients.number(static_cast<std::uint64_t>(verify_mode));
-    for (int i = 0; i < fresh->ca_count; ++i) {
-        unsigned char* der = nullptr;
-        const int size = i2d_X509_NAME(sk_X509_NAME_value(ca_list, i), &der);
-        if (size <= 0) {
-            return nullptr;
-        }
-        clients.part(Bytes(der, static_cast<std::size_t>(size)));
-        OPENSSL_free(der);
-    }
-    if (!clients.finish(facts.clients)) {
-        return nullptr;
-    }
-    fresh->facts = shared(std::move(facts));
+    fresh->facts = gather(certificate, verify_mode, ca_list);
     if (seen_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
         return fresh.release();
     }
@@ -121,6 +144,23 @@ const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx) no
     } catch (const std::exception&) {
         return nullptr;
     }
+}
+
+const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept {
+    X509* certificate = ssl.certificate(connection);
+    if (certificate == ssl.ctx_certificate(ctx) && !asks_by_itself(ssl, ctx, connection)) {
+        return of(ssl, ctx);
+    }
+    try {
+        return gather(certificate, ssl.verify_mode(connection), ssl.client_ca_list(connection));
+    } catch (const std::exception&) {
+        return nullptr;
+    }
+}
+
+bool asks_by_itself(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept {
+    return ssl.verify_mode(connection) != ssl.ctx_verify_mode(ctx) ||
+           !same_names(ssl.client_ca_list(connection), ssl.ctx_client_ca_list(ctx));
 }
 
 }  // namespace stek

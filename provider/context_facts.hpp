@@ -1,4 +1,6 @@
-// What an SSL_CTX stands for, as far as tickets care: whose certificate it shows, which clients it asks for.
+// What a connection stands for, as far as tickets care: whose certificate it shows, which clients it asks
+// for. Most servers say so in the SSL_CTX; some in each SSL (Node its verify mode, lighttpd its certificate
+// too).
 #pragma once
 
 #include "provider/libssl.hpp"
@@ -11,8 +13,8 @@
 
 namespace stek {
 
-/// Immutable, one object for all contexts with the same facts (so pointers compare), never freed: a process
-/// has few.
+/// Immutable, one object for all connections with the same facts (so pointers compare), never freed: a
+/// process has few.
 struct ContextFacts {
     std::vector<std::uint8_t> spki;  ///< DER SubjectPublicKeyInfo of the default certificate; may be empty
     int verify_mode = 0;             ///< SSL_VERIFY_*
@@ -37,11 +39,18 @@ class FactsOfContext {
     FactsOfContext& operator=(const FactsOfContext&) = delete;
     /// Null if libcrypto fails, or the process has max_context_facts different ones already.
     const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
+    /// Those of a connection whose SSL_CTX it is now: the context's, unless the SSL has a certificate, verify
+    /// mode or CA list of its own; these are gathered each time.
+    const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept;
 
   private:
     struct Seen;
     const Seen* look(const LibSsl& ssl, const SSL_CTX* ctx);
     std::atomic<const Seen*> seen_{nullptr};
 };
+
+/// True if the SSL itself, not its SSL_CTX, says which clients it asks for: no servername callback will
+/// change that.
+bool asks_by_itself(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept;
 
 }  // namespace stek

@@ -20,7 +20,8 @@ const char* explanation(Decline why) noexcept {
         case Decline::expired_key:
             return "its key's open window is over";
         case Decline::foreign:
-            return "its HMAC is wrong: forged, or of another audience";
+            return "its HMAC is wrong, being forged or of another audience; or which one is needed is not "
+                   "known yet";
         case Decline::bad_tag:
             return "its GCM tag is wrong";
         case Decline::too_old:

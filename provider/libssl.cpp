@@ -23,6 +23,9 @@ bool fill(void* where, LibSsl& out) noexcept {
            find(where, "SSL_CTX_get0_certificate", out.ctx_certificate) &&
            find(where, "SSL_CTX_get_verify_mode", out.ctx_verify_mode) &&
            find(where, "SSL_CTX_get_client_CA_list", out.ctx_client_ca_list) &&
+           find(where, "SSL_get_certificate", out.certificate) &&
+           find(where, "SSL_get_verify_mode", out.verify_mode) &&
+           find(where, "SSL_get_client_CA_list", out.client_ca_list) &&
            find(where, "SSL_CTX_get_ex_data", out.ctx_get_ex_data) &&
            find(where, "SSL_get_ex_data", out.get_ex_data) && find(where, "SSL_get_SSL_CTX", out.get_ctx) &&
            find(where, "SSL_get_servername", out.servername) &&
@@ -31,8 +34,7 @@ bool fill(void* where, LibSsl& out) noexcept {
            find(where, "SSL_get_session", out.session) &&
            (find(where, "SSL_SESSION_get_time_ex", out.session_time) ||
             find(where, "SSL_SESSION_get_time", out.session_time)) &&
-           find(where, "SSL_get_num_tickets", out.num_tickets) && find(where, "SSL_get_rfd", out.rfd) &&
-           find(where, "SSL_get_client_random", out.client_random) &&
+           find(where, "SSL_get_rfd", out.rfd) && find(where, "SSL_get_client_random", out.client_random) &&
            find(where, "SSL_set_max_early_data", out.set_max_early_data);
 }
 

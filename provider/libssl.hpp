@@ -13,6 +13,9 @@ struct LibSsl {
     decltype(&::SSL_CTX_get0_certificate) ctx_certificate;
     decltype(&::SSL_CTX_get_verify_mode) ctx_verify_mode;
     decltype(&::SSL_CTX_get_client_CA_list) ctx_client_ca_list;
+    decltype(&::SSL_get_certificate) certificate;
+    decltype(&::SSL_get_verify_mode) verify_mode;
+    decltype(&::SSL_get_client_CA_list) client_ca_list;
     decltype(&::SSL_CTX_get_ex_data) ctx_get_ex_data;
     decltype(&::SSL_get_ex_data) get_ex_data;
     decltype(&::SSL_get_SSL_CTX) get_ctx;
@@ -23,7 +26,6 @@ struct LibSsl {
     decltype(&::SSL_get_session) session;
     /// SSL_SESSION_get_time_ex of OpenSSL 3.3; before it SSL_SESSION_get_time, which 3.4 deprecates.
     std::time_t (*session_time)(const SSL_SESSION* session);
-    decltype(&::SSL_get_num_tickets) num_tickets;
     decltype(&::SSL_get_rfd) rfd;
     decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;

@@ -5,7 +5,8 @@
 // can ask a server where it will switch to. So each handshake that reaches its end is remembered: (SSL_CTX
 // that SSL_new was given, local address, server name) -> facts of the SSL_CTX in the end. When a ticket is
 // opened, that is the forecast; the audience is computed from it, and when the next ticket is sealed it is
-// held against what came true.
+// held against what came true. Where nothing is remembered yet and a wrong guess could let somebody in, the
+// ticket is declined.
 #pragma once
 
 #include "provider/context_facts.hpp"

@@ -44,10 +44,10 @@ int declined(Process& process, Decline why) noexcept {
     return decline;
 }
 
-/// Null if it is not known what the context stands for.
-const ContextFacts* facts_of(const LibSsl& libssl, const SSL_CTX* ctx) noexcept {
-    TlsContext* context = context_of(libssl, ctx);
-    return context != nullptr ? context->facts.of(libssl, ctx) : nullptr;
+/// Null if it is not known what the connection stands for.
+const ContextFacts* facts_of(const Call& call) noexcept {
+    TlsContext* context = context_of(call.libssl, call.ctx);
+    return context != nullptr ? context->facts.of(call.libssl, call.ctx, call.ssl) : nullptr;
 }
 
 RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
@@ -98,10 +98,9 @@ std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept 
                               : std::min<std::int64_t>(call.libssl.session_time(session), call.now);
 }
 
-/// The server has switched to another SSL_CTX than the ticket was opened for: a route that was not known yet,
-/// or has changed. No new ticket; and if that context asks for certificates that the session knows nothing
-/// of, no connection either, for libssl would take the client for authenticated. It takes a ticket for the
-/// same name and certificate from where nobody asks for certificates, once a route and process.
+/// The server has switched to another SSL_CTX than the ticket was opened for: the route has changed since the
+/// last connection by this name. No new ticket; and if that context asks for certificates that the session
+/// knows nothing of, no connection either, for libssl would take the client for authenticated.
 int crossed(const Call& call, const ContextFacts* end) noexcept {
     declined(call.process, Decline::foreign);
     const ContextFacts* expected = call.connection.expected;
@@ -115,6 +114,11 @@ int crossed(const Call& call, const ContextFacts* end) noexcept {
     return refuse;
 }
 
+/// A resumed connection shows no certificate: who chooses one late (lighttpd) has chosen none then.
+bool as_expected(const ContextFacts* end, const ContextFacts* expected) noexcept {
+    return end != nullptr && expected != nullptr && end->spki.empty() && end->clients == expected->clients;
+}
+
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     const Settings& settings = call.provider.settings();
@@ -123,7 +127,10 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
                                call.connection.client_random == client_random(call);
     const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
     const std::string_view server_name = name != nullptr ? name : "";
-    const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call.libssl, call.ctx);
+    const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call);
+    if (by_our_ticket && as_expected(end, call.connection.expected)) {
+        end = call.connection.expected;
+    }
     if (end != nullptr) {
         // Of a resumed connection libssl knows the session's name only on TLS 1.2.
         learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
@@ -173,23 +180,25 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
 struct Outlook {
     RouteKey route = 0;
     const ContextFacts* facts = nullptr;
-    bool guessed = false;  ///< the next sealing must be able to hold it against the truth
+    bool unknown = false;  ///< it may end where clients must show who they are, or come from there
 };
 
-/// A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there. Of
-/// another, the last connection by this name tells where it goes; before the first one, that it goes nowhere
-/// is a guess.
+/// A server that has switched already (in its client hello callback: HAProxy, Apache), or that asks for
+/// clients in the SSL itself (Node), will stay there. Of another, the last connection by this name tells
+/// where it goes. Before the first one, it goes nowhere: unless the process has contexts that ask for client
+/// certificates and others, for then a wrong guess would let somebody in.
 Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
     Outlook outlook;
     if (call.provider.settings().audience_replaces) {
         return outlook;
     }
-    const bool switched = call.ctx != call.connection.first_ctx;
+    const bool settled =
+        call.ctx != call.connection.first_ctx || asks_by_itself(call.libssl, call.ctx, call.ssl);
     outlook.route = route_of(call, server_name);
-    outlook.facts = switched ? nullptr : forecast(outlook.route);
+    outlook.facts = settled ? nullptr : forecast(outlook.route);
     if (outlook.facts == nullptr) {
-        outlook.guessed = !switched && may_switch_client_authentication(call.libssl, call.ctx);
-        outlook.facts = facts_of(call.libssl, call.ctx);
+        outlook.unknown = !settled && may_switch_client_authentication(call.libssl, call.ctx);
+        outlook.facts = facts_of(call);
     }
     return outlook;
 }
@@ -229,9 +238,8 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         server_name = *parsed;
     }
     const Outlook outlook = look_ahead(call, server_name);
-    const bool tls13 = call.libssl.version(call.ssl) >= TLS1_3_VERSION;
-    if (outlook.guessed && tls13 && call.libssl.num_tickets(call.ssl) == 0) {
-        return declined(call.process, Decline::no_audience);
+    if (outlook.unknown) {
+        return declined(call.process, Decline::foreign);
     }
     const auto computed = audience_of(outlook.facts, settings, server_name);
     if (!computed) {
@@ -255,7 +263,7 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (tls13 || outlook.guessed) {
+    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);

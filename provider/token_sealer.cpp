@@ -205,9 +205,8 @@ std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& 
         CallGate& gate;
         ~Reopen() { gate.open(); }
     } const reopen{*gate_};
-    auto link = connect_token(settings_, library_, serial);
     watch_exit_and_forks();
-    return link;
+    return connect_token(settings_, library_, serial);
 }
 
 void TokenSealer::forget_all() noexcept {

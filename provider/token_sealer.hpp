@@ -63,8 +63,8 @@ class TokenSealer final : public Sealer {
     void keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next);
     void destroy(TokenLink& link, const std::vector<std::shared_ptr<const Key>>& keys);
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
-    void watch_exit_and_forks();
-    bool hold_calls() noexcept;  // nobody is in the module from here on, nobody changes the table
+    void watch_exit_and_forks();  // before the first call; throws TokenError in a process that may make none
+    bool hold_calls() noexcept;   // nobody is in the module from here on, nobody changes the table
     void release_calls() noexcept;
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;

@@ -10,6 +10,10 @@ namespace {
 /// The one whose calls must have ended before the module's own exit handlers take its insides apart.
 std::atomic<TokenSealer*> serving{nullptr};
 
+/// This process was forked while a thread of its parent hung in the module: whoever calls that here may wait
+/// for ever, for locks that nobody holds.
+std::atomic<bool> cut_off{false};
+
 }  // namespace
 
 TokenSealer::~TokenSealer() {
@@ -27,6 +31,11 @@ void TokenSealer::stop_calls() noexcept {
 }
 
 void TokenSealer::watch_exit_and_forks() {
+    if (cut_off.load()) {
+        throw pkcs11::TokenError(
+            "this process was forked while a call to the token hung in its parent, and does without the "
+            "token");
+    }
     // Registered after the module was mapped, so it runs before the module's own: a thread of the server may
     // be sealing while another exits (HAProxy: seen to crash in SoftHSM).
     static const int at_exit = std::atexit([] {
@@ -37,12 +46,12 @@ void TokenSealer::watch_exit_and_forks() {
     // A child must not inherit the module with its locks held by threads that the child does not have: it
     // would hang at its first call (seen: 5 of 80 children of a serving parent with threads).
     static thread_local TokenSealer* held = nullptr;
+    static thread_local bool hangs = false;
     static const int at_fork = pthread_atfork(
         [] {
-            held = serving.load();
-            if (held != nullptr && !held->hold_calls()) {
-                held = nullptr;
-            }
+            TokenSealer* sealer = serving.load();
+            held = sealer != nullptr && sealer->hold_calls() ? sealer : nullptr;
+            hangs = sealer != nullptr && held == nullptr;
         },
         [] {
             if (held != nullptr) {
@@ -53,6 +62,7 @@ void TokenSealer::watch_exit_and_forks() {
             if (held != nullptr) {
                 held->release_calls();
             }
+            cut_off.store(cut_off.load() || hangs);
         });
     static_cast<void>(at_exit);
     static_cast<void>(at_fork);

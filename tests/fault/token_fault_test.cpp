@@ -115,6 +115,26 @@ void fail_each_call_once(CK_RV rv) {
 
 }  // namespace
 
+BOOST_AUTO_TEST_CASE(a_child_forked_while_the_token_hangs_does_without) {
+    Scene scene;
+    scene.configure();
+    const Ctx server = server_ctx(scene.identity);
+    for (const char* call : {"C_Initialize", "C_UnwrapKey"}) {
+        scene.faulty.sleep(call, std::chrono::seconds(3));
+    }
+    std::thread first([&] { BOOST_TEST(visit(server, 1).failed == 0); });
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    BOOST_TEST(in_child([&] {
+        alarm(20);  // a hang ends the child
+        const Outcome outcome = visit(server, 4);
+        return outcome.failed == 0 && outcome.resumed == 0;
+    }));
+    first.join();
+    scene.faulty.clear();
+    BOOST_TEST(heals(server));
+    BOOST_TEST(scene.journal.says("does without the token"));
+}
+
 BOOST_AUTO_TEST_CASE(each_call_fails_with_general_error) {
     fail_each_call_once(CKR_GENERAL_ERROR);
 }

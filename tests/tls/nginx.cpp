@@ -57,7 +57,7 @@ BOOST_DATA_TEST_CASE(resumed_after_a_binary_upgrade, versions, version) {
 }
 
 BOOST_DATA_TEST_CASE(listeners_with_and_without_client_certificates, versions, version) {
-    Nginx nginx(scene().setup("nginx"));
+    Nginx nginx(scene().setup("nginx"), {.strict_listener = true});
     nginx.start();
     check_listeners_apart(nginx.port(), nginx.strict_port(), version);
 }
@@ -66,7 +66,7 @@ BOOST_DATA_TEST_CASE(listeners_with_and_without_client_certificates, versions, v
 // one demands of clients holds all the same.
 BOOST_DATA_TEST_CASE(virtual_servers_with_other_client_authorities, versions, version) {
     Pki second(scene().workspace.subdirectory("second-pki"));
-    Nginx nginx(scene().setup("nginx"), {.second_authority = second.authority()});
+    Nginx nginx(scene().setup("nginx"), {.strict_listener = true, .second_authority = second.authority()});
     nginx.start();
     ClientTerms first = terms(nginx, version), other = first;
     first.server_name = other.server_name = "other.stek.test";
