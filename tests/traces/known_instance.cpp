@@ -60,10 +60,10 @@ void KnownInstance::plant_chain_key() {
         throw std::runtime_error("no chain key could be put into the vault");
 }
 
-void KnownInstance::learn() {
-    const auto ring = instance.ring();
+std::shared_ptr<const KeyRing> KnownInstance::learn() {
+    auto ring = instance.ring();
     if (ring == nullptr)
-        return;
+        throw std::runtime_error("no key ring: " + instance.log());
     for (const auto& record : ring->records) {
         const Id id{record->epoch, record->revision};
         if (known_.contains(id))
@@ -80,6 +80,7 @@ void KnownInstance::learn() {
         if (!known_.contains(id))
             throw std::runtime_error("key " + id.text() + " is not from the known chain and hourly keys");
     }
+    return ring;
 }
 
 void KnownInstance::follow(std::chrono::milliseconds time) {
@@ -90,16 +91,20 @@ void KnownInstance::follow(std::chrono::milliseconds time) {
     } while (std::chrono::steady_clock::now() < end);
 }
 
-std::map<KnownInstance::Id, Derivation> KnownInstance::live() const {
+std::map<KnownInstance::Id, Derivation> KnownInstance::live() {
+    const auto ring = learn();
     std::map<Id, Derivation> keys;
-    for (const auto& record : instance.ring()->records)
-        keys.insert(*known_.find({record->epoch, record->revision}));
+    for (const auto& record : ring->records) {
+        const Id id{record->epoch, record->revision};
+        keys.emplace(id, known_.at(id));
+    }
     return keys;
 }
 
-std::map<KnownInstance::Id, Derivation> KnownInstance::past() const {
+std::map<KnownInstance::Id, Derivation> KnownInstance::past() {
+    const auto now = live();
     auto keys = known_;
-    for (const auto& [id, derivation] : live())
+    for (const auto& [id, derivation] : now)
         keys.erase(id);
     return keys;
 }
@@ -107,9 +112,8 @@ std::map<KnownInstance::Id, Derivation> KnownInstance::past() const {
 void KnownInstance::await_rest() {
     const bool rests = test::eventually(
         [&] {
-            learn();
+            const auto ring = learn();
             const auto now = static_cast<std::uint64_t>(std::time(nullptr));
-            const auto ring = instance.ring();
             const auto has = [&](std::uint64_t epoch) {
                 return std::any_of(ring->records.begin(), ring->records.end(),
                                    [&](const auto& record) { return record->epoch == epoch; });

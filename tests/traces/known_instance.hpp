@@ -26,8 +26,8 @@ class KnownInstance {
     void follow(std::chrono::milliseconds time);
     [[nodiscard]] const std::map<Id, Derivation>& known() const noexcept { return known_; }
     /// Those whose records are in the ring, and the others.
-    [[nodiscard]] std::map<Id, Derivation> live() const;
-    [[nodiscard]] std::map<Id, Derivation> past() const;
+    [[nodiscard]] std::map<Id, Derivation> live();
+    [[nodiscard]] std::map<Id, Derivation> past();
     /// Waits until stekd rests: the epoch has just begun, the next one's key is in the ring.
     void await_rest();
     /// stekctl, which must go well.
@@ -39,7 +39,7 @@ class KnownInstance {
 
   private:
     void plant_chain_key();
-    void learn();
+    std::shared_ptr<const KeyRing> learn();  ///< the ring that it learnt from
     Key first_chain_{};
     std::uint64_t first_epoch_ = 0;
     std::map<Id, Derivation> known_;

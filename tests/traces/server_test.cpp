@@ -113,6 +113,7 @@ BOOST_FIXTURE_TEST_CASE(a_server_whose_token_is_elsewhere_holds_no_key, Scene) {
     const test::RemoteModule remote(space.subdirectory("remote"), instance.directory / "softhsm2.conf");
     serve(conf_with_module(*this, remote.path()));
     for (unsigned epoch = 0; epoch < 4; ++epoch) {
+        follow(seconds(3));
         await_rest();
         use_all_workers();
     }
@@ -139,6 +140,7 @@ BOOST_FIXTURE_TEST_CASE(a_server_whose_token_is_elsewhere_holds_no_key, Scene) {
 BOOST_FIXTURE_TEST_CASE(a_server_with_softhsm_in_it_holds_live_steks_alone, Scene) {
     serve(instance.directory / "openssl.cnf");
     for (unsigned epoch = 0; epoch < 5; ++epoch) {
+        follow(seconds(3));
         await_rest();
         use_all_workers();
     }

@@ -174,9 +174,10 @@ BOOST_FIXTURE_TEST_CASE(the_tokens_keep_the_chain_key_of_now_and_the_pairs_of_li
     }
     // Pairs by ids, the public halves as well; none but those that a record or one to come needs.
     std::set<PairId> live_pairs;
-    for (const auto& record : instance.ring()->records)
+    const auto ring = instance.ring();
+    for (const auto& record : ring->records)
         live_pairs.insert(record->pair);
-    const auto files = test::object_files(instance.token_directory(instance.ring()->token_serial));
+    const auto files = test::object_files(instance.token_directory(ring->token_serial));
     BOOST_TEST(files.size() <= 2 * (live_pairs.size() + 2));
 }
 
