@@ -227,6 +227,8 @@ CommonCases::CommonCases(const Kind& kind) {
         {"not_under_another_name", not_under_another_name},
     };
     for (const auto& [name, body] : each_version) {
+        if (body == not_under_another_name && !kind.bound_to_names)
+            continue;
         for (const int version : versions)
             add(kind.name + "_" + name + "_" + version_name(version),
                 [kind, body = body, version] { body(kind, version); });

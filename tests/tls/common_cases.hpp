@@ -16,6 +16,7 @@ struct Kind {
     Scene::Settings settings{};  ///< of the provider, as `attach = force`
     /// What the other certificate's server needs besides, where the provider cannot see a certificate.
     Scene::Settings other_certificate_settings{};
+    bool bound_to_names = true;  ///< false where an `only:` text stands for the server name too
 };
 
 /// Adds the cases to the program's test tree when it is constructed, which must be before main().

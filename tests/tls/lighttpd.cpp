@@ -21,7 +21,8 @@ const CommonCases cases({.name = "lighttpd",
                          .make = lighttpd,
                          .workers = 1,
                          .settings = {{"attach", "force"}, {"audience", "only:first"}},
-                         .other_certificate_settings = {{"audience", "only:second"}}});
+                         .other_certificate_settings = {{"audience", "only:second"}},
+                         .bound_to_names = false});
 
 /// Without a text, a process that has had one full handshake by a name knows its certificate.
 struct Learned {
@@ -50,6 +51,9 @@ BOOST_DATA_TEST_CASE(without_a_text_the_certificate_binds, versions, version) {
     BOOST_TEST(resume(same.terms(version), last).reused);
     auto to_other = one.terms(version);
     to_other.port = other.port();
+    auto other_name = one.terms(version);
+    other_name.server_name = "other.stek.test";
+    check_declined(other_name, last, "another server name");
     check_declined(to_other, last, "another certificate, at first sight");
     check_declined(to_other, last, "another certificate");
     BOOST_TEST(resume(one.terms(version), last).reused);
