@@ -77,7 +77,7 @@ BOOST_AUTO_TEST_CASE(stekd_wraps_to_no_planted_pair) {
     }
 }
 
-// Threat model, D: SoftHSM keeps keys in files. Stated, and so it is.
+// Threat model, the ticket token's files: SoftHSM keeps keys in them. Stated, and so it is.
 BOOST_AUTO_TEST_CASE(who_reads_softhsm_s_files_has_the_keys_and_an_expired_ring_is_none) {
     const Target target;
     const auto ticket = target.real_ticket();

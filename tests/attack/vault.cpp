@@ -1,4 +1,4 @@
-// With the vault's PIN. What a deriving key gives its user is stated in the threat model (E), and here it is
+// With the vault's PIN. What a deriving key gives its user is stated in the threat model, and here it is
 // tried to the full: group "stated" is what must work, "vault" is what must not.
 #include "tests/attack/worker.hpp"
 

@@ -1,4 +1,4 @@
-// With the vault's PIN, which only stekd has: what then is possible, and what is not (threat model, E and H).
+// With the vault's PIN, which only stekd has: what then is possible, and what is not (threat model).
 #define BOOST_TEST_MODULE attack_vault
 #include "provider/vault.hpp"
 
