@@ -237,16 +237,25 @@ class Planner {
         changed_ = true;
     }
 
-    // A clock that jumps all day could fill the ring. What would go first anyway goes then, the newest never.
+    // A clock that jumps all day could fill the ring. What would go first anyway goes then, but never what
+    // servers seal with, now or in the epochs ahead.
     void make_room() {
         while (records_.size() >= max_ring_records) {
-            auto first = std::min_element(records_.begin(), records_.end(), [](const auto& a, const auto& b) {
-                return a.destroy_at < b.destroy_at;
+            auto first = std::ranges::min_element(records_, {}, [&](const RecordView& record) {
+                return std::pair(is_newest_of_its_time(record), record.destroy_at);
             });
             add(Alarm{"the ring is full; its oldest record goes early"});
             add(Retire{first->key, "the ring is full"});
             records_.erase(first);
         }
+    }
+
+    [[nodiscard]] bool is_newest_of_its_time(const RecordView& record) const {
+        const auto epoch = record.key.epoch;
+        return epoch >= current_ && epoch <= current_ + policy_.ahead() && provided(epoch, 0) &&
+               std::ranges::none_of(records_, [&](const RecordView& other) {
+                   return other.key.epoch == epoch && other.key > record.key;
+               });
     }
 
     // The clock that the pair was made by may have been set back since: a pair is not used for ever.

@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_ring_of_another_boot_does_not_live_by_that_boots_clock) {
     auto world = settled();
     for (auto& record : world.ring)
         record.destroy_at += 1'000'000;
-    world.exempt_from_age = true;
+    world.reboot_with_ring(5000);
     world.run();
     BOOST_TEST(world.ring.size() == 2U);
     BOOST_TEST(world.ring[0].destroy_at == 5000U + 1800 + 7200 + 1);
@@ -207,7 +207,6 @@ BOOST_AUTO_TEST_CASE(a_changed_period_leaves_old_records_and_makes_new_ones) {
 
 BOOST_AUTO_TEST_CASE(a_full_ring_gives_up_what_ends_first_and_says_so) {
     auto world = settled();
-    world.exempt_from_age = true;
     for (int i = 0; i < 200; ++i) {
         world.now.wall += 10 * hour;
         world.run();
@@ -215,6 +214,22 @@ BOOST_AUTO_TEST_CASE(a_full_ring_gives_up_what_ends_first_and_says_so) {
     }
     BOOST_TEST(world.ring.size() == max_ring_records);
     BOOST_TEST(world.alarms.size() == 1U);
+    BOOST_TEST(world.violations.empty());
+}
+
+// What is made a second before an edge ends before all that the full ring holds.
+BOOST_AUTO_TEST_CASE(a_full_ring_never_gives_up_the_key_that_seals_now) {
+    auto world = settled();
+    for (int i = 0; i < 200; ++i) {
+        world.now.wall += 10 * hour;
+        world.run();
+    }
+    world.now.wall += 10 * hour + 1799;
+    const auto derived = world.derived;
+    world.run();
+    BOOST_TEST(world.derived == derived + 2);
+    BOOST_TEST(world.seals(world.now.wall));
+    BOOST_TEST(world.violations.empty());
 }
 
 BOOST_AUTO_TEST_CASE(with_an_origin_only_keys_at_hand_are_used_and_the_chain_is_not_run_ahead) {
