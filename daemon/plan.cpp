@@ -173,7 +173,7 @@ class Planner {
         const bool may =
             world_.hourly.made_here || std::any_of(world_.hourly.at_hand.begin(), world_.hourly.at_hand.end(),
                                                    [&](const KeyId& id) { return id.epoch == current_; });
-        const auto steps = chain_->epoch == current_ ? 0 : steps_to(current_);
+        const auto steps = steps_to(current_);
         if (!may || steps <= Chain::max_steps_ahead)
             return;
         if (steps <= Chain::max_advance) {
@@ -274,26 +274,27 @@ class Planner {
     }
 
     // In a fleet the index is the epoch. Standalone it counts: the next epochs go the next steps, any other
-    // epoch goes beyond all that there was.
+    // epoch goes beyond all that there was. So do the next ones, and this, if indices among those steps may
+    // be another epoch's: a clock jumped, and a kill kept the chain from going there.
     [[nodiscard]] std::uint64_t steps_to(std::uint64_t epoch) const {
         const bool onward = epoch >= chain_->epoch;
-        if (onward && (!world_.hourly.made_here || epoch - chain_->epoch <= policy_.ahead()))
-            return epoch - chain_->epoch;
         const auto highest = memory_.highest_index.value_or(0);
-        if (highest <= chain_->index)
-            return Policy::jump_steps;
+        const auto used = highest > chain_->index ? highest - chain_->index : 0;
+        if (onward && (!world_.hourly.made_here ||
+                       (epoch - chain_->epoch <= policy_.ahead() && used <= policy_.ahead())))
+            return epoch - chain_->epoch;
         // Killed between the derivation and the advance: on to the index that this epoch has already.
-        if (memory_.index_epoch == epoch)
-            return highest - chain_->index;
-        return std::max(Policy::jump_steps, highest + 1 - chain_->index);
+        if (used != 0 && memory_.index_epoch == epoch)
+            return used;
+        return std::max(Policy::jump_steps, used + 1);
     }
 
     void advance_chain() {
         // In a fleet it moves for epochs with a bundle only, and never back: a wrong clock cannot run it.
         const bool may = world_.hourly.made_here || (provided(current_, 0) && chain_->epoch < current_);
-        if (chain_->epoch == current_ || !may)
-            return;
         const auto steps = steps_to(current_);
+        if (steps == 0 || !may)
+            return;
         add(Advance{steps, current_});
         chain_ = ChainPosition{chain_->index + steps, current_};
     }

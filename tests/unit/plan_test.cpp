@@ -304,3 +304,20 @@ BOOST_AUTO_TEST_CASE(before_1970_only_what_has_expired_goes) {
     BOOST_TEST(world.derived == 2U);
     BOOST_TEST(world.violations.empty());
 }
+
+// A clock that jumps five hours on, a kill before the chain gets there, and the clock is set right: the index
+// that was used for then must not come again when the chain comes by on its way.
+BOOST_AUTO_TEST_CASE(no_index_comes_again_after_a_jump_that_was_cut_short) {
+    auto world = settled();
+    world.now.wall += 5 * hour;
+    world.die_after = 4;  // a pair and a key are made, nothing is published
+    BOOST_CHECK_THROW(world.run(), stek::test::Killed);
+    BOOST_TEST(world.derived == 3U);
+    BOOST_TEST((*world.chain == ChainPosition{0, 500'000}));
+    world.now.wall = start.wall;
+    for (int epochs = 0; epochs < 20; ++epochs) {
+        world.run();
+        BOOST_TEST((world.violations.empty() && world.seals(world.now.wall)));
+        move(world, hour);
+    }
+}
