@@ -161,6 +161,11 @@ class Planner {
     void ensure_chain() {
         if (chain_)
             return;
+        if (!world_.hourly.made_here) {
+            // All vaults of a location have the same; one of its own would open nobody else's tickets.
+            add(Alarm{"the vault has no chain key; it comes with the location's other vaults"});
+            return;
+        }
         if (memory_.highest_index)
             add(Alarm{"the vault has lost its chain key; a new one is made"});
         chain_ = ChainPosition{memory_.highest_index ? *memory_.highest_index + 1 : 0, current_};
@@ -170,21 +175,33 @@ class Planner {
     // What is asked for lies further ahead than may be derived: the vault could not be written for long, or
     // the state counts more than the chain has seen. Then the chain moves before there is a key.
     void bring_chain_within_reach() {
-        const bool may =
-            world_.hourly.made_here || std::any_of(world_.hourly.at_hand.begin(), world_.hourly.at_hand.end(),
-                                                   [&](const KeyId& id) { return id.epoch == current_; });
-        const auto steps = steps_to(current_);
-        if (!may || steps <= Chain::max_steps_ahead)
+        if (!chain_ || !may_derive_now())
             return;
-        if (steps <= Chain::max_advance) {
-            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind and catches up"});
-            add(Advance{steps, current_});
-            chain_ = ChainPosition{chain_->index + steps, current_};
-        } else if (world_.hourly.made_here) {
-            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind; a new one is made"});
+        auto steps = steps_to(current_);
+        if (steps <= Chain::max_steps_ahead)
+            return;
+        const auto behind = "the chain key is " + std::to_string(steps) + " steps behind";
+        if (world_.hourly.made_here && steps > Chain::max_advance) {
+            add(Alarm{behind + "; a new one is made"});
             chain_ = ChainPosition{chain_->index + steps, current_};
             add(MakeChain{*chain_});
+            return;
         }
+        add(Alarm{behind + " and catches up"});
+        for (; steps > Chain::max_steps_ahead; steps = steps_to(current_))
+            advance(std::min(steps, Chain::max_advance));
+    }
+
+    // With an origin there must be a key of this epoch, and the chain goes nowhere without.
+    [[nodiscard]] bool may_derive_now() const {
+        return world_.hourly.made_here || (current_ >= chain_->epoch && newest_at_hand(current_));
+    }
+
+    // In a fleet epoch and index go together; standalone the chain goes to this epoch at once.
+    void advance(std::uint64_t steps) {
+        const auto epoch = world_.hourly.made_here ? current_ : chain_->epoch + steps;
+        add(Advance{steps, epoch});
+        chain_ = ChainPosition{chain_->index + steps, epoch};
     }
 
     // A record counts by its window, not by its number alone: numbers mean other times after a change of
@@ -201,17 +218,24 @@ class Planner {
         return static_cast<std::int64_t>(epoch * policy_.period);
     }
 
+    [[nodiscard]] std::optional<KeyId> newest_at_hand(std::uint64_t epoch) const {
+        std::optional<KeyId> newest;
+        for (const auto& id : world_.hourly.at_hand)
+            if (id.epoch == epoch && (!newest || *newest < id))
+                newest = id;
+        return newest;
+    }
+
     void provide(std::uint64_t epoch) {
+        if (!chain_)
+            return;
         KeyId key{epoch, 0};
         if (world_.hourly.made_here) {
             if (provided(epoch, 0))
                 return;
             key = memory_.next(epoch);
         } else {
-            std::optional<KeyId> newest;
-            for (const auto& id : world_.hourly.at_hand)
-                if (id.epoch == epoch && (!newest || *newest < id))
-                    newest = id;
+            const auto newest = newest_at_hand(epoch);
             if (provided(epoch, newest ? newest->revision : 0))
                 return;
             if (!newest) {
@@ -219,7 +243,8 @@ class Planner {
                     add(Alarm{"no hourly key for epoch " + std::to_string(epoch)});
                 return;
             }
-            if (epoch < chain_->epoch)
+            // Far ahead of a chain key that no bundle has moved for long: it is made when its time has come.
+            if (epoch < chain_->epoch || epoch - chain_->epoch > Chain::max_steps_ahead)
                 return;
             key = *newest;
         }
@@ -291,12 +316,10 @@ class Planner {
 
     void advance_chain() {
         // In a fleet it moves for epochs with a bundle only, and never back: a wrong clock cannot run it.
-        const bool may = world_.hourly.made_here || (provided(current_, 0) && chain_->epoch < current_);
-        const auto steps = steps_to(current_);
-        if (steps == 0 || !may)
+        if (!chain_ || (!world_.hourly.made_here && (!provided(current_, 0) || chain_->epoch >= current_)))
             return;
-        add(Advance{steps, current_});
-        chain_ = ChainPosition{chain_->index + steps, current_};
+        if (const auto steps = steps_to(current_); steps != 0)
+            advance(steps);
     }
 
     void publish_if_changed() {

@@ -258,6 +258,43 @@ BOOST_AUTO_TEST_CASE(with_an_origin_index_and_epoch_are_one) {
     BOOST_TEST(world.violations.empty());
 }
 
+BOOST_AUTO_TEST_CASE(with_an_origin_a_lost_chain_key_is_not_made_here) {
+    auto world = settled();
+    world.chain.reset();
+    world.hourly = {false, {{500'000, 0}, {500'001, 1}}};
+    move(world, hour);
+    world.run();
+    BOOST_TEST(!world.chain);
+    BOOST_TEST(world.derived == 2U);
+    BOOST_TEST(world.seals(world.now.wall));  // what is in the ring stays
+    BOOST_TEST(world.alarms.size() == 1U);
+    BOOST_TEST(world.violations.empty());
+}
+
+BOOST_AUTO_TEST_CASE(with_an_origin_a_chain_key_that_is_weeks_behind_catches_up_in_parts) {
+    PlanWorld world(1, Policy{1, 5});
+    const auto epoch = world.epoch();
+    world.chain = ChainPosition{epoch - 3'000'000, epoch - 3'000'000};
+    world.hourly = {false, {{epoch, 0}}};
+    world.run();
+    BOOST_TEST((*world.chain == ChainPosition{epoch, epoch}));
+    BOOST_TEST(world.seals(world.now.wall));
+    BOOST_TEST(world.violations.empty());
+}
+
+BOOST_AUTO_TEST_CASE(with_an_origin_a_key_ahead_that_is_out_of_reach_waits_for_its_time) {
+    PlanWorld world(1, Policy{});
+    world.now = start;
+    world.chain = ChainPosition{490'000, 490'000};
+    world.hourly = {false, {{500'001, 0}}};
+    world.run();
+    BOOST_TEST(world.ring.empty());
+    move(world, hour);
+    world.run();
+    BOOST_TEST((world.sealing(world.now.wall) == KeyId{500'001, 0}));
+    BOOST_TEST(world.violations.empty());
+}
+
 BOOST_AUTO_TEST_CASE(revisions_do_not_wrap) {
     Memory memory;
     memory.reserve({7, 0xffffffffU});
