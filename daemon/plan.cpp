@@ -161,6 +161,11 @@ class Planner {
     void ensure_chain() {
         if (chain_)
             return;
+        if (!world_.hourly.made_here) {
+            // All vaults of a location have the same; one of its own would open nobody else's tickets.
+            add(Alarm{"the vault has no chain key; it comes with the location's other vaults"});
+            return;
+        }
         if (memory_.highest_index)
             add(Alarm{"the vault has lost its chain key; a new one is made"});
         chain_ = ChainPosition{memory_.highest_index ? *memory_.highest_index + 1 : 0, current_};
@@ -170,21 +175,33 @@ class Planner {
     // What is asked for lies further ahead than may be derived: the vault could not be written for long, or
     // the state counts more than the chain has seen. Then the chain moves before there is a key.
     void bring_chain_within_reach() {
-        const bool may =
-            world_.hourly.made_here || std::any_of(world_.hourly.at_hand.begin(), world_.hourly.at_hand.end(),
-                                                   [&](const KeyId& id) { return id.epoch == current_; });
-        const auto steps = chain_->epoch == current_ ? 0 : steps_to(current_);
-        if (!may || steps <= Chain::max_steps_ahead)
+        if (!chain_ || !may_derive_now())
             return;
-        if (steps <= Chain::max_advance) {
-            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind and catches up"});
-            add(Advance{steps, current_});
-            chain_ = ChainPosition{chain_->index + steps, current_};
-        } else if (world_.hourly.made_here) {
-            add(Alarm{"the chain key is " + std::to_string(steps) + " steps behind; a new one is made"});
+        auto steps = steps_to(current_);
+        if (steps <= Chain::max_steps_ahead)
+            return;
+        const auto behind = "the chain key is " + std::to_string(steps) + " steps behind";
+        if (world_.hourly.made_here && steps > Chain::max_advance) {
+            add(Alarm{behind + "; a new one is made"});
             chain_ = ChainPosition{chain_->index + steps, current_};
             add(MakeChain{*chain_});
+            return;
         }
+        add(Alarm{behind + " and catches up"});
+        for (; steps > Chain::max_steps_ahead; steps = steps_to(current_))
+            advance(std::min(steps, Chain::max_advance));
+    }
+
+    // With an origin there must be a key of this epoch, and the chain goes nowhere without.
+    [[nodiscard]] bool may_derive_now() const {
+        return world_.hourly.made_here || (current_ >= chain_->epoch && newest_at_hand(current_));
+    }
+
+    // In a fleet epoch and index go together; standalone the chain goes to this epoch at once.
+    void advance(std::uint64_t steps) {
+        const auto epoch = world_.hourly.made_here ? current_ : chain_->epoch + steps;
+        add(Advance{steps, epoch});
+        chain_ = ChainPosition{chain_->index + steps, epoch};
     }
 
     // A record counts by its window, not by its number alone: numbers mean other times after a change of
@@ -201,17 +218,24 @@ class Planner {
         return static_cast<std::int64_t>(epoch * policy_.period);
     }
 
+    [[nodiscard]] std::optional<KeyId> newest_at_hand(std::uint64_t epoch) const {
+        std::optional<KeyId> newest;
+        for (const auto& id : world_.hourly.at_hand)
+            if (id.epoch == epoch && (!newest || *newest < id))
+                newest = id;
+        return newest;
+    }
+
     void provide(std::uint64_t epoch) {
+        if (!chain_)
+            return;
         KeyId key{epoch, 0};
         if (world_.hourly.made_here) {
             if (provided(epoch, 0))
                 return;
             key = memory_.next(epoch);
         } else {
-            std::optional<KeyId> newest;
-            for (const auto& id : world_.hourly.at_hand)
-                if (id.epoch == epoch && (!newest || *newest < id))
-                    newest = id;
+            const auto newest = newest_at_hand(epoch);
             if (provided(epoch, newest ? newest->revision : 0))
                 return;
             if (!newest) {
@@ -219,7 +243,8 @@ class Planner {
                     add(Alarm{"no hourly key for epoch " + std::to_string(epoch)});
                 return;
             }
-            if (epoch < chain_->epoch)
+            // Far ahead of a chain key that no bundle has moved for long: it is made when its time has come.
+            if (epoch < chain_->epoch || epoch - chain_->epoch > Chain::max_steps_ahead)
                 return;
             key = *newest;
         }
@@ -237,16 +262,25 @@ class Planner {
         changed_ = true;
     }
 
-    // A clock that jumps all day could fill the ring. What would go first anyway goes then, the newest never.
+    // A clock that jumps all day could fill the ring. What would go first anyway goes then, but never what
+    // servers seal with, now or in the epochs ahead.
     void make_room() {
         while (records_.size() >= max_ring_records) {
-            auto first = std::min_element(records_.begin(), records_.end(), [](const auto& a, const auto& b) {
-                return a.destroy_at < b.destroy_at;
+            auto first = std::ranges::min_element(records_, {}, [&](const RecordView& record) {
+                return std::pair(is_newest_of_its_time(record), record.destroy_at);
             });
             add(Alarm{"the ring is full; its oldest record goes early"});
             add(Retire{first->key, "the ring is full"});
             records_.erase(first);
         }
+    }
+
+    [[nodiscard]] bool is_newest_of_its_time(const RecordView& record) const {
+        const auto epoch = record.key.epoch;
+        return epoch >= current_ && epoch <= current_ + policy_.ahead() && provided(epoch, 0) &&
+               std::ranges::none_of(records_, [&](const RecordView& other) {
+                   return other.key.epoch == epoch && other.key > record.key;
+               });
     }
 
     // The clock that the pair was made by may have been set back since: a pair is not used for ever.
@@ -265,28 +299,27 @@ class Planner {
     }
 
     // In a fleet the index is the epoch. Standalone it counts: the next epochs go the next steps, any other
-    // epoch goes beyond all that there was.
+    // epoch goes beyond all that there was. So do the next ones, and this, if indices among those steps may
+    // be another epoch's: a clock jumped, and a kill kept the chain from going there.
     [[nodiscard]] std::uint64_t steps_to(std::uint64_t epoch) const {
         const bool onward = epoch >= chain_->epoch;
-        if (onward && (!world_.hourly.made_here || epoch - chain_->epoch <= policy_.ahead()))
-            return epoch - chain_->epoch;
         const auto highest = memory_.highest_index.value_or(0);
-        if (highest <= chain_->index)
-            return Policy::jump_steps;
+        const auto used = highest > chain_->index ? highest - chain_->index : 0;
+        if (onward && (!world_.hourly.made_here ||
+                       (epoch - chain_->epoch <= policy_.ahead() && used <= policy_.ahead())))
+            return epoch - chain_->epoch;
         // Killed between the derivation and the advance: on to the index that this epoch has already.
-        if (memory_.index_epoch == epoch)
-            return highest - chain_->index;
-        return std::max(Policy::jump_steps, highest + 1 - chain_->index);
+        if (used != 0 && memory_.index_epoch == epoch)
+            return used;
+        return std::max(Policy::jump_steps, used + 1);
     }
 
     void advance_chain() {
         // In a fleet it moves for epochs with a bundle only, and never back: a wrong clock cannot run it.
-        const bool may = world_.hourly.made_here || (provided(current_, 0) && chain_->epoch < current_);
-        if (chain_->epoch == current_ || !may)
+        if (!chain_ || (!world_.hourly.made_here && (!provided(current_, 0) || chain_->epoch >= current_)))
             return;
-        const auto steps = steps_to(current_);
-        add(Advance{steps, current_});
-        chain_ = ChainPosition{chain_->index + steps, current_};
+        if (const auto steps = steps_to(current_); steps != 0)
+            advance(steps);
     }
 
     void publish_if_changed() {

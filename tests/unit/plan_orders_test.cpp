@@ -114,7 +114,6 @@ BOOST_AUTO_TEST_CASE(rotate_again_and_again) {
     auto world = settled();
     std::set<KeyId> sealed_with;
     for (int i = 0; i < 200; ++i) {
-        world.exempt_from_age = i > 150;  // the ring is full then
         world.run(0, Rotate{});
         BOOST_TEST(sealed_with.insert(*world.sealing(world.now.wall)).second);
         BOOST_TEST(world.ring.size() <= max_ring_records);

@@ -172,7 +172,7 @@ BOOST_AUTO_TEST_CASE(a_ring_of_another_boot_does_not_live_by_that_boots_clock) {
     auto world = settled();
     for (auto& record : world.ring)
         record.destroy_at += 1'000'000;
-    world.exempt_from_age = true;
+    world.reboot_with_ring(5000);
     world.run();
     BOOST_TEST(world.ring.size() == 2U);
     BOOST_TEST(world.ring[0].destroy_at == 5000U + 1800 + 7200 + 1);
@@ -207,7 +207,6 @@ BOOST_AUTO_TEST_CASE(a_changed_period_leaves_old_records_and_makes_new_ones) {
 
 BOOST_AUTO_TEST_CASE(a_full_ring_gives_up_what_ends_first_and_says_so) {
     auto world = settled();
-    world.exempt_from_age = true;
     for (int i = 0; i < 200; ++i) {
         world.now.wall += 10 * hour;
         world.run();
@@ -215,6 +214,22 @@ BOOST_AUTO_TEST_CASE(a_full_ring_gives_up_what_ends_first_and_says_so) {
     }
     BOOST_TEST(world.ring.size() == max_ring_records);
     BOOST_TEST(world.alarms.size() == 1U);
+    BOOST_TEST(world.violations.empty());
+}
+
+// What is made a second before an edge ends before all that the full ring holds.
+BOOST_AUTO_TEST_CASE(a_full_ring_never_gives_up_the_key_that_seals_now) {
+    auto world = settled();
+    for (int i = 0; i < 200; ++i) {
+        world.now.wall += 10 * hour;
+        world.run();
+    }
+    world.now.wall += 10 * hour + 1799;
+    const auto derived = world.derived;
+    world.run();
+    BOOST_TEST(world.derived == derived + 2);
+    BOOST_TEST(world.seals(world.now.wall));
+    BOOST_TEST(world.violations.empty());
 }
 
 BOOST_AUTO_TEST_CASE(with_an_origin_only_keys_at_hand_are_used_and_the_chain_is_not_run_ahead) {
@@ -240,6 +255,43 @@ BOOST_AUTO_TEST_CASE(with_an_origin_index_and_epoch_are_one) {
     world.hourly.at_hand.push_back({500'000, 1});
     world.run();
     BOOST_TEST(world.ring.size() == 3U);
+    BOOST_TEST(world.violations.empty());
+}
+
+BOOST_AUTO_TEST_CASE(with_an_origin_a_lost_chain_key_is_not_made_here) {
+    auto world = settled();
+    world.chain.reset();
+    world.hourly = {false, {{500'000, 0}, {500'001, 1}}};
+    move(world, hour);
+    world.run();
+    BOOST_TEST(!world.chain);
+    BOOST_TEST(world.derived == 2U);
+    BOOST_TEST(world.seals(world.now.wall));  // what is in the ring stays
+    BOOST_TEST(world.alarms.size() == 1U);
+    BOOST_TEST(world.violations.empty());
+}
+
+BOOST_AUTO_TEST_CASE(with_an_origin_a_chain_key_that_is_weeks_behind_catches_up_in_parts) {
+    PlanWorld world(1, Policy{1, 5});
+    const auto epoch = world.epoch();
+    world.chain = ChainPosition{epoch - 3'000'000, epoch - 3'000'000};
+    world.hourly = {false, {{epoch, 0}}};
+    world.run();
+    BOOST_TEST((*world.chain == ChainPosition{epoch, epoch}));
+    BOOST_TEST(world.seals(world.now.wall));
+    BOOST_TEST(world.violations.empty());
+}
+
+BOOST_AUTO_TEST_CASE(with_an_origin_a_key_ahead_that_is_out_of_reach_waits_for_its_time) {
+    PlanWorld world(1, Policy{});
+    world.now = start;
+    world.chain = ChainPosition{490'000, 490'000};
+    world.hourly = {false, {{500'001, 0}}};
+    world.run();
+    BOOST_TEST(world.ring.empty());
+    move(world, hour);
+    world.run();
+    BOOST_TEST((world.sealing(world.now.wall) == KeyId{500'001, 0}));
     BOOST_TEST(world.violations.empty());
 }
 
@@ -288,4 +340,21 @@ BOOST_AUTO_TEST_CASE(before_1970_only_what_has_expired_goes) {
     BOOST_TEST(world.token_pairs.empty());
     BOOST_TEST(world.derived == 2U);
     BOOST_TEST(world.violations.empty());
+}
+
+// A clock that jumps five hours on, a kill before the chain gets there, and the clock is set right: the index
+// that was used for then must not come again when the chain comes by on its way.
+BOOST_AUTO_TEST_CASE(no_index_comes_again_after_a_jump_that_was_cut_short) {
+    auto world = settled();
+    world.now.wall += 5 * hour;
+    world.die_after = 4;  // a pair and a key are made, nothing is published
+    BOOST_CHECK_THROW(world.run(), stek::test::Killed);
+    BOOST_TEST(world.derived == 3U);
+    BOOST_TEST((*world.chain == ChainPosition{0, 500'000}));
+    world.now.wall = start.wall;
+    for (int epochs = 0; epochs < 20; ++epochs) {
+        world.run();
+        BOOST_TEST((world.violations.empty() && world.seals(world.now.wall)));
+        move(world, hour);
+    }
 }
