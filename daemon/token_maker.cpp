@@ -119,6 +119,11 @@ std::string TokenMaker::make(const std::string& label, const std::string& so_pin
     });
     if (blank == before.end())
         throw pkcs11::TokenError(module_path_ + " has no slot with a blank token");
+    // An HSM's partition is not ours to take, and the PINs we gave it would go with what could not be
+    // finished.
+    if (const auto maker = unpadded(blank->info.manufacturerID); !maker.starts_with("SoftHSM"))
+        throw pkcs11::TokenError(module_path_ + " has tokens of " + maker +
+                                 ": init is for SoftHSM; others are made by their own tools, see hsm.md");
     auto so_pin = random_pin();
     auto pin = random_pin();
     keep_pin(so_pin, so_pin_file);

@@ -129,6 +129,18 @@ BOOST_AUTO_TEST_CASE(a_module_that_does_not_enforce_is_refused) {
     BOOST_TEST(!fs::exists(space.path() / "d"));
 }
 
+BOOST_AUTO_TEST_CASE(tokens_of_another_maker_are_left_alone) {
+    const Workspace space("init");
+    stek::tests::FaultyModule module(space.path());
+    module.seem_foreign();
+    const auto refused = init(space.path() / "instance", {"--module", module.path()});
+    BOOST_TEST(refused.exit_code != 0);
+    BOOST_TEST(refused.output.find("tokens of Another maker: init is for SoftHSM") != std::string::npos,
+               refused.output);
+    BOOST_TEST(module.calls("C_InitToken") == 0U);
+    BOOST_TEST(!fs::exists(space.path() / "instance"));
+}
+
 BOOST_AUTO_TEST_CASE(the_servers_configuration_loads_both_providers) {
     const StekdInstance instance;
     const auto listed =
