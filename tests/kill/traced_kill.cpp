@@ -104,9 +104,9 @@ class Tracee {
         const bool a_log_line = call.nr == SYS_write && call.args[0] <= STDERR_FILENO;
         return a_log_line ? nullptr : changing_call(call.nr);
     }
-    /// The path of the openat(2) that is entered; empty at any other stop.
-    [[nodiscard]] std::string opened() const {
-        if (!entering() || info_.entry.nr != SYS_openat)
+    /// At an entry: the path of an openat(2) that may create it; else empty.
+    [[nodiscard]] std::string created() const {
+        if (info_.entry.nr != SYS_openat || (info_.entry.args[2] & O_CREAT) == 0)
             return {};
         // Up to the end of its page: what lies beyond may not be there.
         constexpr std::size_t page = 4096;
@@ -142,7 +142,7 @@ TracedRun run_traced(const Arguments& argv, const Environment& environment, cons
     const char* change = nullptr;
     while (tracee.next()) {
         if (tracee.entering()) {
-            counting = counting || point.from(tracee.opened());
+            counting = counting || point.from(tracee.created());
             change = counting ? tracee.change() : nullptr;
             result.calls += counting ? 1 : 0;
         }

@@ -11,7 +11,7 @@
 namespace stek::test {
 
 struct KillPoint {
-    /// Stops count from the first openat(2) of a path for which this holds.
+    /// Stops count from the first openat(2) that may create a file, and this one.
     std::function<bool(const std::string& path)> from;
     unsigned stop = 1;  ///< the first is 1
 };
