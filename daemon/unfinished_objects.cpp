@@ -1,11 +1,12 @@
 // SoftHSM 2.6's object file, all numbers 8 bytes, big-endian:
 //
 //     generation | attribute | attribute | ...
-//     attribute: type | kind | value; a value of kind 2 is a number, one of kind 3 a length and the bytes
+//     attribute: type | kind | value; a value of kind 1 is a boolean of one byte, one of kind 2 a number
+//
+// Attributes are in rising order. What looks otherwise is left alone.
 #include "daemon/unfinished_objects.hpp"
 
 #include "pkcs11/cryptoki.hpp"
-#include "pkcs11/secret.hpp"
 #include "provider/file.hpp"
 
 #include <algorithm>
@@ -22,38 +23,44 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t number_size = 8;
-constexpr std::size_t enough = 4096;  // a pair's halves have no modulus up to 600 bytes
-constexpr std::uint64_t kind_number = 2, kind_bytes = 3;
+constexpr std::size_t number_size = 8, attribute_head = 2 * number_size;
+constexpr std::uint64_t kind_boolean = 1, kind_number = 2;
+constexpr std::size_t enough = 256;  // CKA_TOKEN is the second
 
-template <std::size_t Count>
-std::array<std::uint8_t, Count * number_size> big_endian(const std::array<std::uint64_t, Count>& numbers) {
-    std::array<std::uint8_t, Count * number_size> bytes{};
-    for (std::size_t i = 0; i < bytes.size(); ++i)
-        bytes[i] = static_cast<std::uint8_t>(numbers[i / number_size] >> (56 - 8 * (i % number_size)));
+using Head = std::array<std::uint8_t, attribute_head>;
+
+constexpr Head head(std::uint64_t type, std::uint64_t kind) {
+    Head bytes{};
+    for (std::size_t i = 0; i < number_size; ++i) {
+        bytes[i] = static_cast<std::uint8_t>(type >> (56 - 8 * i));
+        bytes[number_size + i] = static_cast<std::uint8_t>(kind >> (56 - 8 * i));
+    }
     return bytes;
 }
 
-bool is_unfinished(const fs::path& object) {
-    const Fd file(::open(object.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+bool is_unfinished(std::span<const std::uint8_t> object) {
+    if (object.size() <= number_size)
+        return true;
+    const auto attributes = object.subspan(number_size);
+    const auto first_is = [&](const Head& wanted) {
+        return attributes.size() > wanted.size() &&
+               std::equal(wanted.begin(), wanted.end(), attributes.begin());
+    };
+    if (!first_is(head(CKA_CLASS, kind_number)) && !first_is(head(CKA_KEY_TYPE, kind_number)))
+        return false;
+    const auto token = std::ranges::search(attributes, head(CKA_TOKEN, kind_boolean)).end();
+    return token == attributes.end() || *token == 0;
+}
+
+bool is_unfinished_file(const fs::path& path) {
+    const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (!file)
-        throw_errno("cannot open", object);
-    Secret content(enough);
+        throw_errno("cannot open", path);
+    std::array<std::uint8_t, enough> content{};
     const auto size = ::read(file.get(), content.data(), content.size());
     if (size < 0)
-        throw_errno("cannot read", object);
-    const std::span<const std::uint8_t> read(std::as_const(content).data(), static_cast<std::size_t>(size));
-    if (read.size() <= number_size)
-        return true;
-    const auto rsa = big_endian<3>({CKA_KEY_TYPE, kind_number, CKK_RSA});
-    const auto modulus = big_endian<2>({CKA_MODULUS, kind_bytes});
-    const auto no_length = big_endian<1>({0});
-    if (std::ranges::search(read, rsa).empty())
-        return false;
-    // Where there is no modulus, this is the end of the file.
-    const auto length = std::ranges::search(read, modulus).end();
-    return read.end() - length < std::ptrdiff_t{number_size} ||
-           std::equal(no_length.begin(), no_length.end(), length);
+        throw_errno("cannot read", path);
+    return is_unfinished(std::span(content).first(static_cast<std::size_t>(size)));
 }
 
 }  // namespace
@@ -69,7 +76,7 @@ unsigned remove_unfinished_objects(const std::string& token_directory) {
         };
         if (path.extension() == ".lock" && !fs::exists(beside(".object")))
             remains.push_back(path);
-        else if (path.extension() == ".object" && is_unfinished(path))
+        else if (path.extension() == ".object" && is_unfinished_file(path))
             remains.insert(remains.end(), {path, beside(".lock")});
     }
     unsigned removed = 0;

@@ -5,10 +5,11 @@
 
 namespace stek::daemon {
 
-/// Removes it from a token's directory: object files with no attribute in them, RSA keys without a modulus
-/// (SoftHSM writes a pair's attributes one by one, label and id last, so no search finds such a half), and
-/// locks without an object. For the token's one writer, before it makes anything. Returns how many objects
-/// and locks that was. Throws std::filesystem::filesystem_error, std::system_error.
+/// Removes it from a token's directory: locks without an object, and objects whose CKA_TOKEN is not true yet.
+/// That is what SoftHSM writes last, with the label and the id, when it makes a key or copies one into the
+/// token: before, no search finds it, and a copied chain key would lie there for good. For the token's one
+/// writer, before it makes anything. Returns how many files that was. Throws
+/// std::filesystem::filesystem_error, std::system_error.
 unsigned remove_unfinished_objects(const std::string& token_directory);
 
 }  // namespace stek::daemon

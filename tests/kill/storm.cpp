@@ -57,6 +57,8 @@ Storm::~Storm() {
 }
 
 void Storm::start_stekd(const Environment& environment) {
+    stekd_said_ += stekd.log();
+    stekd_environment_ = environment;
     stekd.start(environment);
     if (!stekd.says("ready"))
         throw std::runtime_error("stekd is not ready:\n" + stekd.log());
@@ -68,10 +70,22 @@ void Storm::kill_stekd() {
         throw std::runtime_error("a killed stekd lives");
 }
 
-void Storm::restart_stekd() {
-    if (stekd.daemon->running())
-        stekd.daemon->stop();
-    start_stekd();
+void Storm::keep_stekd_running(std::chrono::milliseconds time) {
+    const auto end = Clock::now() + time;
+    while (Clock::now() < end) {
+        if (!stekd.daemon->running()) {
+            stekd_said_ += stekd.log();
+            stekd.start(stekd_environment_);
+        }
+        std::this_thread::sleep_for(100ms);
+    }
+}
+
+void Storm::expect_stekd_to_be_well() {
+    if (!stekd.daemon->running())
+        start_stekd(stekd_environment_);
+    const auto before = stekd.ring()->generation;
+    BOOST_TEST(eventually([&] { return stekd.ring()->generation > before; }, patience), stekd.log());
 }
 
 void Storm::kill_master() {
@@ -85,14 +99,18 @@ void Storm::kill_master() {
 
 void Storm::listen_from_here() {
     heard_ = journal.entries().size();
+    stekd_said_.clear();
+}
+
+std::string Storm::heard() {
+    std::string all;
+    for (std::size_t i = heard_; i < journal.entries().size(); ++i)
+        all += journal.entries()[i];
+    return all;
 }
 
 bool Storm::workers_say(const std::string& text) {
-    return eventually([&] {
-        const auto& all = journal.entries();
-        return std::any_of(all.begin() + static_cast<std::ptrdiff_t>(heard_), all.end(),
-                           [&](const auto& entry) { return entry.find(text) != std::string::npos; });
-    });
+    return eventually([&] { return heard().find(text) != std::string::npos; });
 }
 
 bool Storm::good(const Handshake& handshake) const {

@@ -31,18 +31,23 @@ class Storm {
     /// connection that failed is an error of the test, unless its server was killed.
     void event(const std::string& name, const std::function<void()>& happen);
 
-    /// Starts stekd and waits until it has a ring in place and has probed the token. The one before must be
-    /// gone.
+    /// Starts stekd and waits until it has a ring in place and has looked at the token. The one before must
+    /// be gone.
     void start_stekd(const Environment& environment = {});
     void kill_stekd();
-    /// As systemd has it: whoever ends is started again.
-    void restart_stekd();
+    /// For that time, as systemd does it: if it ends, it is started again.
+    void keep_stekd_running(std::chrono::milliseconds time);
+    /// It runs, and has made a key since.
+    void expect_stekd_to_be_well();
+    /// All that it said since then.
+    [[nodiscard]] std::string stekd_says() const { return stekd_said_ + stekd.log(); }
     void kill_workers(const std::vector<pid_t>& pids) { casualties.kill_workers(pids, nginx->port()); }
     /// kill -9 of the master; its workers serve on for a while; then those too, and a new nginx.
     void kill_master();
     /// Whether a worker says this in the journal, from now on, within a time.
     void listen_from_here();
     [[nodiscard]] bool workers_say(const std::string& text);
+    [[nodiscard]] std::string heard();  ///< all of it
 
     Workspace workspace{"storm"};
     tests::JournalCatcher journal{workspace.subdirectory("journal")};
@@ -64,6 +69,8 @@ class Storm {
                                                                     std::chrono::milliseconds& back);
     void judge(const std::vector<Handshake>& handshakes, Tally& tally) const;
     std::size_t heard_ = 0;
+    std::string stekd_said_;  ///< those that have ended
+    Environment stekd_environment_;
 };
 
 Storm& storm();
