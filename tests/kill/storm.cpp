@@ -46,6 +46,7 @@ Storm::Storm()
     nginx->start();
     ring.emplace(stekd.ring_file(), stale_epochs);
     load.emplace(pki, nginx->port(), clients);
+    listener_ = std::jthread([this](const std::stop_token& stop) { listen(stop); });
 }
 
 Storm::~Storm() {
@@ -97,16 +98,29 @@ void Storm::kill_master() {
     casualties.nobody_served_since(killed);
 }
 
+// The journal's socket holds but a few lines that nobody has read.
+void Storm::listen(const std::stop_token& stop) {
+    std::size_t known = 0;
+    while (!stop.stop_requested()) {
+        const auto& all = journal_.entries();
+        {
+            const std::lock_guard lock(hearing_);
+            for (; known < all.size(); ++known)
+                heard_ += all[known];
+        }
+        std::this_thread::sleep_for(10ms);
+    }
+}
+
 void Storm::listen_from_here() {
-    heard_ = journal.entries().size();
+    const std::lock_guard lock(hearing_);
+    heard_.clear();
     stekd_said_.clear();
 }
 
-std::string Storm::heard() {
-    std::string all;
-    for (std::size_t i = heard_; i < journal.entries().size(); ++i)
-        all += journal.entries()[i];
-    return all;
+std::string Storm::heard() const {
+    const std::lock_guard lock(hearing_);
+    return heard_;
 }
 
 bool Storm::workers_say(const std::string& text) {
@@ -170,6 +184,7 @@ void Storm::event(const std::string& name, const std::function<void()>& happen) 
         row.lost = std::max(row.lost, between(last, handshake.ended));
         last = std::max(last, handshake.ended);
     }
+    row.lost = std::max(row.lost, between(last, Clock::now()));
     table.add(row);
 }
 

@@ -15,8 +15,10 @@
 #include "tests/token/stekd_instance.hpp"
 
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace stek::test {
 
@@ -47,10 +49,9 @@ class Storm {
     /// Whether a worker says this in the journal, from now on, within a time.
     void listen_from_here();
     [[nodiscard]] bool workers_say(const std::string& text);
-    [[nodiscard]] std::string heard();  ///< all of it
+    [[nodiscard]] std::string heard() const;  ///< all of it
 
     Workspace workspace{"storm"};
-    tests::JournalCatcher journal{workspace.subdirectory("journal")};
     tests::FaultyModule token{workspace.subdirectory("module")};
     tests::AllocationControl* memory;  ///< nginx's; never null
     StekdInstance stekd;
@@ -64,13 +65,17 @@ class Storm {
     std::optional<Load> load;
 
   private:
+    void listen(const std::stop_token& stop);
     [[nodiscard]] bool good(const Handshake& handshake) const;
     [[nodiscard]] std::vector<Handshake> until_all_workers_are_back(Clock::time_point over,
                                                                     std::chrono::milliseconds& back);
     void judge(const std::vector<Handshake>& handshakes, Tally& tally) const;
-    std::size_t heard_ = 0;
+    tests::JournalCatcher journal_{workspace.subdirectory("journal")};
+    std::string heard_;
+    mutable std::mutex hearing_;
     std::string stekd_said_;  ///< those that have ended
     Environment stekd_environment_;
+    std::jthread listener_;  // last: it uses the others
 };
 
 Storm& storm();
