@@ -8,8 +8,8 @@
 
 namespace stek::test {
 
-/// Lowers a soft limit of these processes, and puts it back at the end of its life. Of those that are gone by
-/// then nothing is said. Throws std::system_error.
+/// Lowers a soft limit of these processes, RLIMIT_NOFILE or RLIMIT_AS, and puts it back at the end of its
+/// life. Of those that are gone by then nothing is said. Throws std::runtime_error.
 class Lowered {
   public:
     struct Limit {

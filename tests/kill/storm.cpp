@@ -18,7 +18,7 @@ Storm* current = nullptr;
 
 // Short periods, so that there are many rotations; the ring has at most 256 records, ten of them ahead.
 constexpr unsigned period = 1, session_timeout = 100, stale_epochs = 2, clients = 4;
-constexpr auto patience = 60s;
+constexpr auto patience = 30s;
 
 std::chrono::milliseconds between(Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration_cast<std::chrono::milliseconds>(to - from);
