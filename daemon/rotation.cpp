@@ -171,7 +171,12 @@ void Rotation::open() {
         state_.public_keys.clear();
     }
     if (const auto removed = tokens->sweep_unfinished(); removed != 0)
-        log(LOG_NOTICE, "objects that a kill left unfinished removed: " + std::to_string(removed));
+        log(LOG_NOTICE, "what a kill left of unfinished objects is removed: " + std::to_string(removed));
+    // A kill between destroying a pair and saving that.
+    const auto present = list_ticket_pairs(tokens->ticket());
+    const auto gone = [&](const PairId& id) { return std::ranges::find(present, id) == present.end(); };
+    std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return gone(pair.id); });
+    std::erase_if(state_.public_keys, [&](const auto& known) { return gone(known.first); });
     tokens->give_access(readers_);
     give_ring_access();
     tokens_ = std::move(tokens);

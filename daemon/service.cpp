@@ -162,7 +162,10 @@ void Service::tell_status() {
 }
 
 void Service::retry_later(const std::string& why) {
-    back_off_ = back_off_ == 0s ? first_retry : std::min<std::chrono::seconds>(back_off_ * 2, longest_retry);
+    // Not for longer than an epoch: the keys made ahead are not many.
+    const std::chrono::seconds epoch(rotation_.config().policy.period);
+    back_off_ =
+        back_off_ == 0s ? first_retry : std::min<std::chrono::seconds>({back_off_ * 2, longest_retry, epoch});
     if (why != last_trouble_)
         log(LOG_ERR, why + "; trying again", {{"STEK_RETRY_S", std::to_string(back_off_.count())}});
     last_trouble_ = why;

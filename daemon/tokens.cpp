@@ -1,6 +1,7 @@
 #include "daemon/tokens.hpp"
 
 #include "daemon/token_backup.hpp"
+#include "daemon/unfinished_objects.hpp"
 
 #include <filesystem>
 
@@ -105,18 +106,9 @@ void Tokens::back_up(const std::string& state) const {
 
 unsigned Tokens::sweep_unfinished() const {
     unsigned removed = 0;
-    for (const auto& directory : {vault_directory_, ticket_directory_}) {
-        if (directory.empty())
-            continue;
-        for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-            auto path = entry.path();
-            if (path.extension() != ".object" || path.filename() == "token.object" || entry.file_size() != 0)
-                continue;
-            std::filesystem::remove(path);
-            std::filesystem::remove(path.replace_extension(".lock"));
-            ++removed;
-        }
-    }
+    for (const auto& directory : {vault_directory_, ticket_directory_})
+        if (!directory.empty())
+            removed += remove_unfinished_objects(directory);
     return removed;
 }
 

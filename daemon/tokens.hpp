@@ -58,9 +58,7 @@ class Tokens {
     void give_access(const Readers& readers) const;  ///< to the ticket token's files, where it has files
     /// Keeps a copy of each token.object in the state directory.
     void back_up(const std::string& state) const;
-    /// Removes the empty files that a kill leaves where SoftHSM was making an object; it passes over them
-    /// itself, so nobody can destroy them by a call. For the one writer, before it makes anything. Returns
-    /// how many.
+    /// Where the tokens are in files: remove_unfinished_objects().
     unsigned sweep_unfinished() const;
     /// What the ticket token does not enforce; empty if it is as strong as it must be.
     std::vector<std::string> probe(bool private_pairs);

@@ -111,7 +111,9 @@ std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> librar
     // Registered after the module was loaded, so it runs before the module's own destructors.
     [[maybe_unused]] static const int registered =
         std::atexit([] { exiting.store(true, std::memory_order_release); });
-    return std::shared_ptr<Module>(new Module(std::move(library), rv == CKR_OK, this_process()));
+    const bool still_ours = library->not_finalized_in_.exchange(0) == this_process();
+    return std::shared_ptr<Module>(
+        new Module(std::move(library), rv == CKR_OK || still_ours, this_process()));
 }
 
 bool Module::usable_here() const noexcept {
@@ -123,7 +125,10 @@ bool Module::finalize() noexcept {
     if (!ours_ || pid_ != this_process() || dead_.exchange(true)) {
         return false;
     }
-    functions().C_Finalize(nullptr);
+    const CK_RV rv = functions().C_Finalize(nullptr);
+    if (rv != CKR_OK && rv != CKR_CRYPTOKI_NOT_INITIALIZED) {
+        library_->not_finalized_in_.store(pid_);
+    }
     return true;
 }
 

@@ -23,6 +23,9 @@ class Library {
     Library(std::string path, CK_FUNCTION_LIST* functions) : path_(std::move(path)), functions_(functions) {}
 
   private:
+    friend class Module;
+    /// The process in which we initialised it and C_Finalize failed: it is still ours to finalise there.
+    mutable std::atomic<pid_t> not_finalized_in_ = 0;
     std::string path_;
     CK_FUNCTION_LIST* functions_;
 };
@@ -31,7 +34,8 @@ class Library {
 /// done only by the one that initialised it, and only when asked. Thread-safe (CKF_OS_LOCKING_OK).
 class Module {
   public:
-    /// C_Initialize; CKR_CRYPTOKI_ALREADY_INITIALIZED is fine and remembered. `softhsm_conf`, when not empty,
+    /// C_Initialize; CKR_CRYPTOKI_ALREADY_INITIALIZED is fine and remembered, unless it is because our own
+    /// C_Finalize had failed. `softhsm_conf`, when not empty,
     /// is SOFTHSM2_CONF around the call (nginx clears its environment). Throws Error.
     static std::shared_ptr<Module> initialize(std::shared_ptr<const Library> library,
                                               const std::string& softhsm_conf = {});

@@ -23,10 +23,10 @@ SealerEvents events_of(Process& process) {
                                {"STEK_REVISION", std::to_string(record.revision)}});
             },
         .token_down =
-            [](const std::string& reason) {
+            [](std::string_view reason) {
                 journal::send(journal::Level::error,
-                              "ticket token down, full handshakes meanwhile: " + reason,
-                              {{"STEK_STATE", "token-down"}, {"STEK_REASON", reason}});
+                              "ticket token down, full handshakes meanwhile: " + std::string(reason),
+                              {{"STEK_STATE", "token-down"}, {"STEK_REASON", std::string(reason)}});
             },
         .token_back =
             [] {
@@ -100,6 +100,27 @@ Process* ProviderContext::process() noexcept {
     }
 }
 
+void ProviderContext::tell_of(const RingReader::View& view) const {
+    if (view.state == RingState::absent) {
+        journal::send(journal::Level::warning,
+                      "no key ring at " + settings_.keyring + ", full handshakes meanwhile",
+                      {{"STEK_STATE", "ring-absent"}});
+    } else if (view.state == RingState::corrupt) {
+        journal::send(
+            journal::Level::error,
+            "key ring at " + settings_.keyring + " refused" +
+                (view.ring ? ", the last good one stays in use: " : ", full handshakes meanwhile: ") +
+                view.reason,
+            {{"STEK_STATE", "ring-corrupt"}, {"STEK_REASON", view.reason}});
+    } else if (view.state == RingState::good) {
+        journal::send(
+            journal::Level::info,
+            "key ring of location " + view.ring->location + " in use, generation " +
+                std::to_string(view.ring->generation),
+            {{"STEK_STATE", "ring-good"}, {"STEK_GENERATION", std::to_string(view.ring->generation)}});
+    }
+}
+
 std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept {
     const auto& view = process.ring.current(coarse_seconds());
     if (!view) {
@@ -107,24 +128,7 @@ std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept 
     }
     auto seen = process.ring_sequence_seen.load(std::memory_order_relaxed);
     if (seen != view->sequence && process.ring_sequence_seen.compare_exchange_strong(seen, view->sequence)) {
-        if (view->state == RingState::absent) {
-            journal::send(journal::Level::warning,
-                          "no key ring at " + settings_.keyring + ", full handshakes meanwhile",
-                          {{"STEK_STATE", "ring-absent"}});
-        } else if (view->state == RingState::corrupt) {
-            journal::send(
-                journal::Level::error,
-                "key ring at " + settings_.keyring + " refused" +
-                    (view->ring ? ", the last good one stays in use: " : ", full handshakes meanwhile: ") +
-                    view->reason,
-                {{"STEK_STATE", "ring-corrupt"}, {"STEK_REASON", view->reason}});
-        } else if (seen == 0 || view->state == RingState::good) {
-            journal::send(
-                journal::Level::info,
-                "key ring of location " + view->ring->location + " in use, generation " +
-                    std::to_string(view->ring->generation),
-                {{"STEK_STATE", "ring-good"}, {"STEK_GENERATION", std::to_string(view->ring->generation)}});
-        }
+        journal::tell([&] { tell_of(*view); });
         if (!view->ring) {
             process.sealer->forget_all();
         }

@@ -73,6 +73,7 @@ class ProviderContext {
     [[nodiscard]] VaultAccess& vault() noexcept { return *vault_; }
 
   private:
+    void tell_of(const RingReader::View& view) const;
     Settings settings_;
     std::string problem_;
     std::shared_ptr<const pkcs11::Library> library_;

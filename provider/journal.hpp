@@ -1,6 +1,7 @@
 // One datagram to the journal per change of state: a server program has no channel for us.
 #pragma once
 
+#include <exception>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -20,5 +21,15 @@ void send(Level level, std::string_view message,
 /// Opens the (unconnected) socket and resolves the path early, before a chroot: connects if the journal is
 /// there.
 void open_socket() noexcept;
+
+/// Lets `make` put a line together and send it. Where there is no memory for that there is no line: a server
+/// must not end for want of one.
+template <class Make>
+void tell(const Make& make) noexcept {
+    try {
+        make();
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): nobody to tell
+    }
+}
 
 }  // namespace stek::journal

@@ -1,3 +1,4 @@
+#include "provider/journal.hpp"
 #include "provider/ticket_token.hpp"
 #include "provider/timing.hpp"
 #include "provider/token_link.hpp"
@@ -64,16 +65,16 @@ pkcs11::Session& TokenSealer::session_of(Local& mine) {
     return *mine.session;
 }
 
-void TokenSealer::failed(const std::string& reason, std::uint64_t begun_ms) noexcept {
+void TokenSealer::failed(std::string_view reason, std::uint64_t begun_ms) noexcept {
     events_.token_error();
     if (back_off_.failed(coarse_milliseconds() - begun_ms)) {
-        events_.token_down(reason);
+        journal::tell([&] { events_.token_down(reason); });
     }
 }
 
 void TokenSealer::worked() noexcept {
     if (back_off_.worked()) {
-        events_.token_back();
+        journal::tell([&] { events_.token_back(); });
     }
 }
 
@@ -159,7 +160,7 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
             publish(std::move(next));  // what was given up above stays given up
             throw;
         }
-        events_.key_taken(record);
+        journal::tell([&] { events_.key_taken(record); });
     }
     publish(std::move(next));
 }

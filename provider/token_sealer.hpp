@@ -12,16 +12,17 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stek {
 
 struct TokenLink;
 
-/// What the sealer tells its owner of; called at changes only, never on the steady path. Must not throw.
+/// What the sealer tells its owner of; called at changes only, never on the steady path.
 struct SealerEvents {
     std::function<void(const RingRecord&)> key_taken;
-    std::function<void(const std::string& reason)> token_down;
+    std::function<void(std::string_view reason)> token_down;
     std::function<void()> token_back;
     std::function<void()> token_error;  ///< one failed call
 };
@@ -68,7 +69,7 @@ class TokenSealer final : public Sealer {
     void release_calls() noexcept;
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
-    void failed(const std::string& reason, std::uint64_t begun_ms) noexcept;
+    void failed(std::string_view reason, std::uint64_t begun_ms) noexcept;
     void worked() noexcept;
 
     const Settings settings_;

@@ -1,5 +1,6 @@
 // Calls into the token on the ticket path, and what is made of their failures.
 #include "pkcs11/session.hpp"
+#include "provider/journal.hpp"
 #include "provider/timing.hpp"
 #include "provider/token_sealer_parts.hpp"
 
@@ -94,7 +95,9 @@ SealStatus TokenSealer::failed_call(Local& mine, const Key& key, CK_RV rv, bool 
             return SealStatus::bad_tag;
         }
     }
-    failed(std::string(sealing ? "C_Encrypt: " : "C_Decrypt: ") + pkcs11::rv_name(rv), begun_ms);
+    std::string reason = sealing ? "C_Encrypt" : "C_Decrypt";
+    journal::tell([&] { reason += ": " + pkcs11::rv_name(rv); });
+    failed(reason, begun_ms);
     return SealStatus::token_down;
 }
 

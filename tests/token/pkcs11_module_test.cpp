@@ -56,6 +56,22 @@ struct Fixture {
 
 }  // namespace
 
+// Else it would never be initialised anew, and no token that comes or goes would be seen any more.
+BOOST_FIXTURE_TEST_CASE(a_module_that_could_not_be_finalised_is_still_ours, Fixture) {
+    faulty.fail("C_Finalize", CKR_DEVICE_ERROR);
+    const auto first = initialize();
+    BOOST_TEST(first->finalize());
+    faulty.clear();
+    const auto second = initialize();
+    BOOST_TEST(second->initialized_by_us());
+    hsm.make_token("second");
+    BOOST_CHECK_THROW(find(second, "second"), TokenError);
+    BOOST_TEST(second->finalize());
+    const auto third = initialize();
+    BOOST_TEST(find(third, "second")->label() == "second");
+    BOOST_TEST(third->finalize());
+}
+
 BOOST_FIXTURE_TEST_CASE(the_first_user_owns_and_the_second_lives_beside_it, Fixture) {
     const auto first = initialize();
     const auto second = initialize();

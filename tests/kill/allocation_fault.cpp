@@ -1,0 +1,124 @@
+// The library itself. See allocation_fault.hpp.
+#include "tests/kill/allocation_fault.hpp"
+
+#include "tests/fixtures/shared_file.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <elf.h>
+#include <execinfo.h>
+#include <link.h>
+
+// glibc's own, below all that interposes.
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* old, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+}
+
+namespace {
+
+using stek::tests::AllocationControl;
+
+AllocationControl* control = nullptr;
+// The loader's way to thread-local memory would allocate.
+__attribute__((tls_model("initial-exec"))) thread_local bool inside = false;
+
+/// Where a library's code is. They are mapped when the configuration is read, long after this one.
+struct Range {
+    const char* library;
+    std::uintptr_t begin, end;
+    [[nodiscard]] bool holds(const void* at) const {
+        const auto address = reinterpret_cast<std::uintptr_t>(at);
+        return address >= begin && address < end;
+    }
+};
+std::array<Range, 3> ours{{{"/stek.so", 0, 0}, {"softhsm", 0, 0}, {"faulty-pkcs11", 0, 0}}};
+
+int find_ranges(dl_phdr_info* info, std::size_t, void*) {
+    for (Range& range : ours) {
+        if (std::strstr(info->dlpi_name, range.library) == nullptr)
+            continue;
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+            const auto& part = info->dlpi_phdr[i];
+            if (part.p_type == PT_LOAD && (part.p_flags & PF_X) != 0) {
+                range.begin = info->dlpi_addr + part.p_vaddr;
+                range.end = range.begin + part.p_memsz;
+            }
+        }
+    }
+    return 0;
+}
+
+bool on_the_providers_account() {
+    if (ours[0].end == 0)
+        dl_iterate_phdr(find_ranges, nullptr);
+    std::array<void*, 64> stack{};
+    const int depth = backtrace(stack.data(), stack.size());
+    for (int i = 0; i < depth; ++i)
+        for (const Range& range : ours)
+            if (range.holds(stack[static_cast<std::size_t>(i)]))
+                return true;
+    return false;
+}
+
+bool fails() {
+    if (control == nullptr || inside)
+        return false;
+    const std::uint64_t one_in = control->one_in.load(std::memory_order_relaxed);
+    if (one_in == 0)
+        return false;
+    inside = true;
+    bool result = false;
+    if (control->whole_program.load(std::memory_order_relaxed) || on_the_providers_account()) {
+        result = (control->seen.fetch_add(1) + 1) % one_in == 0;
+        if (result)
+            control->failed.fetch_add(1);
+    }
+    inside = false;
+    if (result)
+        errno = ENOMEM;
+    return result;
+}
+
+__attribute__((constructor)) void set_up() {
+    inside = true;
+    void* frame = nullptr;
+    backtrace(&frame, 1);  // loads the unwinder
+    if (const char* path = std::getenv("STEK_ALLOCATION_FAULT"))
+        control = stek::tests::map_shared_file<AllocationControl>(path);
+    if (control == nullptr)
+        std::abort();
+    inside = false;
+}
+
+}  // namespace
+
+#define STEK_EXPORT extern "C" __attribute__((visibility("default")))
+
+STEK_EXPORT void* malloc(std::size_t size) {
+    return fails() ? nullptr : __libc_malloc(size);
+}
+STEK_EXPORT void* calloc(std::size_t count, std::size_t size) {
+    return fails() ? nullptr : __libc_calloc(count, size);
+}
+STEK_EXPORT void* realloc(void* old, std::size_t size) {
+    return fails() ? nullptr : __libc_realloc(old, size);
+}
+STEK_EXPORT void* memalign(std::size_t alignment, std::size_t size) {
+    return fails() ? nullptr : __libc_memalign(alignment, size);
+}
+STEK_EXPORT void* aligned_alloc(std::size_t alignment, std::size_t size) {
+    return fails() ? nullptr : __libc_memalign(alignment, size);
+}
+STEK_EXPORT int posix_memalign(void** to, std::size_t alignment, std::size_t size) {
+    if (fails())
+        return ENOMEM;
+    *to = __libc_memalign(alignment, size);
+    return *to == nullptr ? ENOMEM : 0;
+}
