@@ -68,8 +68,8 @@ double microseconds_of(const std::function<void()>& work) {
 /// Answers with the number of samples that it has taken in so many seconds.
 Side::Answer worker(const std::string& conf, const Samples& samples) {
     const auto tickets = std::make_shared<LibsslTickets>(conf);
-    const auto ticket = std::make_shared<std::vector<std::uint8_t>>(tickets->seal());
     return [=, out = samples.data()](unsigned seconds) {
+        auto ticket = tickets->seal();
         auto next = std::chrono::steady_clock::now();
         const unsigned count = seconds * pace;
         for (unsigned i = 0; i < count; ++i) {
@@ -79,8 +79,8 @@ Side::Answer worker(const std::string& conf, const Samples& samples) {
             std::this_thread::sleep_until(next);
             out[i].at = unix_now();
             bool opened = false;
-            out[i].opening_us = static_cast<float>(microseconds_of([&] { opened = tickets->open(*ticket); }));
-            out[i].sealing_us = static_cast<float>(microseconds_of([&] { *ticket = tickets->seal(); }));
+            out[i].opening_us = static_cast<float>(microseconds_of([&] { opened = tickets->open(ticket); }));
+            out[i].sealing_us = static_cast<float>(microseconds_of([&] { ticket = tickets->seal(); }));
             if (!opened) {
                 throw std::runtime_error("a ticket did not open");
             }

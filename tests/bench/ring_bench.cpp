@@ -48,7 +48,8 @@ class Worker {
     Worker(const KnownRing& known, unsigned records)
         : live_(ring_file(known, records) + ".live"),
           versions_{ring_file(known, records, 0), ring_file(known, records, 1)} {
-        std::filesystem::copy_file(ring_file(known, 1), live_);
+        std::filesystem::copy_file(ring_file(known, 1), live_,
+                                   std::filesystem::copy_options::overwrite_existing);
         const auto conf = "openssl-" + std::to_string(records) + ".cnf";
         tickets_ = std::make_unique<LibsslTickets>(
             known.write_conf(known.section({{"attach", "yes"}, {"keyring", live_}}), conf));
@@ -56,7 +57,8 @@ class Worker {
         change_ring();
         meet_changed_ring();
         // The callback takes a key when it meets its name; that the rest is no ticket shows afterwards.
-        for (const auto& record : read_ring_file(live_)->records) {
+        const auto ring = read_ring_file(live_);
+        for (const auto& record : ring->records) {
             std::vector<std::uint8_t> named(under_oldest_.size());
             std::copy(record->name.begin(), record->name.end(), named.begin());
             tickets_->open(named);

@@ -11,10 +11,11 @@ namespace stek::tests {
 
 struct Load {
     unsigned connections;
+    unsigned first;  ///< of these, connections of clients that had no ticket yet
     unsigned resumed;
 };
 
-/// wrk with `Connection: close`: two connections at a time, each but the first ones resumed by the ticket of
+/// wrk with `Connection: close`: two connections at a time, each but the first two resumed by the ticket of
 /// the one before. For whole seconds. Throws if the client saw an error.
 Load resuming_clients(std::uint16_t port, std::chrono::seconds time);
 
