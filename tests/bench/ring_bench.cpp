@@ -19,7 +19,7 @@ using namespace stek::tests;
 namespace {
 
 constexpr std::array<unsigned, 5> sizes{1, 4, 16, 64, 256};
-constexpr unsigned rounds = 31;
+constexpr unsigned rounds = 21;
 constexpr unsigned per_round = 500;
 constexpr unsigned changes = 11;
 /// A process that meets a name that it does not know looks at the ring again, if it has not for this long.

@@ -100,7 +100,7 @@ class Bench {
         return {workspace_.subdirectory("server"), openssl_conf, identity_, pki_.authority()};
     }
 
-    [[nodiscard]] Load load(const Running& running, int version, bool resumed) const {
+    Load load(const Running& running, int version, bool resumed) {
         const std::uint16_t port = running.server->port();
         const Load load =
             resumed ? resuming_clients(port, seconds_) : forgetful_clients(pki_, port, version, 500ms);
@@ -112,7 +112,7 @@ class Bench {
         return load;
     }
 
-    double microseconds_per_connection(const Running& running, int version, bool resumed) const {
+    double microseconds_per_connection(const Running& running, int version, bool resumed) {
         const auto workers = running.workers();
         const double before = cpu_microseconds(workers);
         const Load done = load(running, version, resumed);
