@@ -129,8 +129,7 @@ class Bench {
         seconds_ = std::chrono::seconds(1 + wanted_connections / slower.connections);
     }
 
-    void compare(const Kind& kind, int version, bool resumed, const Running& stock,
-                 const Running& stek) const {
+    void compare(const Kind& kind, int version, bool resumed, const Running& stock, const Running& stek) {
         std::vector<double> of_stock;
         std::vector<double> of_stek;
         std::vector<double> ratios;
