@@ -3,11 +3,11 @@
 //
 // The period is a second, for which a pair serves ten minutes; a rotation that makes one is an outlier here.
 #include "daemon/rotation.hpp"
-#include "tests/bench/rounds.hpp"
+#include "tests/bench/results.hpp"
 #include "tests/token/stekd_instance.hpp"
 
 #include <chrono>
-#include <cstdio>
+#include <functional>
 #include <stdexcept>
 #include <thread>
 
@@ -36,10 +36,14 @@ struct Taken {
         wall.push_back(
             std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count());
     }
-    void print(const char* what) const {
-        for (const auto& [kind, figures] : {std::pair("wall", &wall), std::pair("CPU", &cpu)}) {
-            const auto [median, least, most] = spread_of(*figures);
-            std::printf("  %-24s %-4s %8.2f ms (%.2f..%.2f)\n", what, kind, median, least, most);
+    void tell_as(const char* what) const {
+        for (const auto& [kind, figures] : {std::pair(", wall", &wall), std::pair(", CPU", &cpu)}) {
+            tell({.title = "stekd, both tokens on SoftHSM",
+                  .subject = std::string(what) + kind,
+                  .unit = "ms",
+                  .figure = spread_of(*figures),
+                  .ratio = {},
+                  .aim = {}});
         }
     }
 };
@@ -75,11 +79,10 @@ int main() {
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
     const test::StekdInstance instance(1, 3);
     const auto config = daemon::load_config(instance.config());
-    std::puts("a rotation, vault and ticket token on SoftHSM");
     {
         daemon::Rotation rotation(config);
-        rotate(rotation).print("rotation");
+        rotate(rotation).tell_as("a rotation (aim: 100 ms)");
     }
-    make_pairs(config).print("RSA-3072 pair");
+    make_pairs(config).tell_as("an RSA-3072 pair, made ahead");
     return 0;
 }

@@ -1,7 +1,5 @@
 #include "tests/bench/rounds.hpp"
 
-#include <algorithm>
-#include <cstdio>
 #include <ctime>
 #include <utility>
 
@@ -25,14 +23,6 @@ Measure by_cpu_time(std::function<void(unsigned count)> run) {
     };
 }
 
-Spread spread_of(std::vector<double> figures) {
-    std::ranges::sort(figures);
-    const auto middle = figures.size() / 2;
-    const double median =
-        figures.size() % 2 == 1 ? figures[middle] : (figures[middle - 1] + figures[middle]) / 2;
-    return {median, figures.front(), figures.back()};
-}
-
 void measure(std::vector<Contender>& contenders, unsigned rounds, unsigned count) {
     for (auto& each : contenders) {
         each.measure(count / 10 + 1);
@@ -46,20 +36,26 @@ void measure(std::vector<Contender>& contenders, unsigned rounds, unsigned count
     }
 }
 
-void print(const std::string& title, const std::vector<Contender>& contenders) {
-    std::printf("%s\n", title.c_str());
+void tell_all(const std::string& title, const std::vector<Contender>& contenders) {
     const auto& yardstick = contenders.front().nanoseconds;
     for (const auto& each : contenders) {
+        std::vector<double> microseconds;
         std::vector<double> ratios;
         for (std::size_t round = 0; round < yardstick.size(); ++round) {
-            ratios.push_back(yardstick[round] / each.nanoseconds[round]);
+            microseconds.push_back(each.nanoseconds[round] / 1e3);
+            ratios.push_back(each.nanoseconds[round] / yardstick[round]);
         }
-        const auto time = spread_of(each.nanoseconds);
-        const auto ratio = spread_of(ratios);
-        std::printf("  %-44s %9.0f ns (%.0f..%.0f)   ratio %.3f (%.3f..%.3f)\n", each.name.c_str(),
-                    time.median, time.least, time.most, ratio.median, ratio.least, ratio.most);
+        Result result{.title = title,
+                      .subject = each.name,
+                      .unit = "us",
+                      .figure = spread_of(microseconds),
+                      .ratio = {},
+                      .aim = each.aim};
+        if (&each != &contenders.front()) {
+            result.ratio = spread_of(ratios);
+        }
+        tell(result);
     }
-    std::fflush(stdout);
 }
 
 }  // namespace stek::tests

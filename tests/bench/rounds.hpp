@@ -1,7 +1,10 @@
 // Yardstick and subjects measured in turns, so that what disturbs the machine disturbs all of them alike.
 #pragma once
 
+#include "tests/bench/results.hpp"
+
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,22 +17,17 @@ using Measure = std::function<double(unsigned count)>;
 struct Contender {
     std::string name;
     Measure measure;
+    std::optional<double> aim = {};        ///< times what the yardstick takes, at most
     std::vector<double> nanoseconds = {};  ///< one figure a round
 };
 
 /// By the CPU time of the calling thread: wall time would measure the neighbours too.
 Measure by_cpu_time(std::function<void(unsigned count)> run);
 
-struct Spread {
-    double median, least, most;
-};
-Spread spread_of(std::vector<double> figures);
-
 /// The first contender is the yardstick.
 void measure(std::vector<Contender>& contenders, unsigned rounds, unsigned count);
 
-/// A line for each: the median and spread of its figures, and of the yardstick's rate over its own, round by
-/// round (1.00: as fast; 0.90: nine tenths of the speed).
-void print(const std::string& title, const std::vector<Contender>& contenders);
+/// tell() for each, in microseconds: its figures, and round by round times what the yardstick took.
+void tell_all(const std::string& title, const std::vector<Contender>& contenders);
 
 }  // namespace stek::tests

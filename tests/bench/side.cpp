@@ -12,6 +12,9 @@ namespace stek::tests {
 
 namespace {
 
+/// Sides that were made later hold our end of the pipe too: closing it would not end the child.
+constexpr unsigned no_more = 0;
+
 std::array<int, 2> make_pipe() {
     std::array<int, 2> ends{};
     if (pipe(ends.data()) != 0) {
@@ -25,7 +28,7 @@ std::array<int, 2> make_pipe() {
     try {
         const auto answer = prepare();
         unsigned count = 0;
-        while (read(in, &count, sizeof count) == sizeof count) {
+        while (read(in, &count, sizeof count) == sizeof count && count != no_more) {
             const double figure = answer(count);
             if (write(out, &figure, sizeof figure) != sizeof figure) {
                 _exit(1);
@@ -56,6 +59,8 @@ Side::Side(const std::function<Answer()>& prepare) {
 }
 
 Side::~Side() {
+    // A child that is gone already needs no word.
+    static_cast<void>(!write(to_child_, &no_more, sizeof no_more));
     close(to_child_);
     close(from_child_);
     waitpid(child_, nullptr, 0);

@@ -16,7 +16,7 @@ class Side {
     Side(const Side&) = delete;
     Side& operator=(const Side&) = delete;
     ~Side();
-    /// Throws if the child failed.
+    /// `count` is at least 1. Throws if the child failed.
     double ask(unsigned count);
 
   private:

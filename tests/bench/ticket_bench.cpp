@@ -1,5 +1,5 @@
 // Sealing and opening one session through EVP, against a bare Cryptoki loop with the same key in the same
-// process. Aim: 0.9 of the bare loop's speed.
+// process. Aim: 0.9 of the bare loop's speed, that is 1.11 of its time.
 #include "pkcs11/session.hpp"
 #include "provider/sealer.hpp"
 #include "provider/ticket.hpp"
@@ -8,7 +8,6 @@
 #include "tests/fixtures/known_ring.hpp"
 
 #include <array>
-#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <limits>
@@ -27,6 +26,7 @@ namespace {
 constexpr unsigned rounds = 101;  // many and short: neighbours come and go
 constexpr unsigned per_round = 1000;
 constexpr unsigned profiled = 200000;
+constexpr double aim = 1 / 0.9;
 constexpr std::size_t session_size = 200;  ///< of a TLS 1.3 session without client certificate, about
 constexpr std::size_t plain_size = lineage_size + session_size;
 constexpr std::size_t sealed_size = plain_size + gcm_tag_size;
@@ -290,23 +290,21 @@ int main(int count, char** arguments) {
                : who == "plain" ? profile(plain, arguments[2])
                                 : profile(ticket, arguments[2]);
     }
-    std::printf("one session of %zu bytes; CPU time of the thread, median (least..most) of %u rounds of %u\n",
-                session_size, rounds, per_round);
     std::vector<Contender> sealing{
         {"bare C_EncryptInit + C_Encrypt", by_cpu_time([&](unsigned n) { bare.seal(n); })},
         {"STEK-AES-256-GCM, plain EVP", by_cpu_time([&](unsigned n) { plain.seal(n); })},
-        {"STEK-AES-256-GCM, ticket mode", by_cpu_time([&](unsigned n) { ticket.seal(n); })},
+        {"STEK-AES-256-GCM, ticket mode", by_cpu_time([&](unsigned n) { ticket.seal(n); }), aim},
         {"the same, a context for each as libssl has", by_cpu_time([&](unsigned n) { libssl.seal(n); })},
         {"AES-256-CBC + HMAC-SHA256 (OpenSSL's tickets)", by_cpu_time([&](unsigned n) { stock.seal(n); })}};
     measure(sealing, rounds, per_round);
-    print("sealing (aim: ratio 0.9)", sealing);
+    tell_all("Sealing a session of 200 bytes, CPU time", sealing);
     std::vector<Contender> opening{
         {"bare C_DecryptInit + C_Decrypt", by_cpu_time([&](unsigned n) { bare.open(n); })},
         {"STEK-AES-256-GCM, plain EVP", by_cpu_time([&](unsigned n) { plain.open(n); })},
-        {"STEK-AES-256-GCM, ticket mode", by_cpu_time([&](unsigned n) { ticket.open(n); })},
+        {"STEK-AES-256-GCM, ticket mode", by_cpu_time([&](unsigned n) { ticket.open(n); }), aim},
         {"the same, a context for each as libssl has", by_cpu_time([&](unsigned n) { libssl.open(n); })},
         {"AES-256-CBC + HMAC-SHA256 (OpenSSL's tickets)", by_cpu_time([&](unsigned n) { stock.open(n); })}};
     measure(opening, rounds, per_round);
-    print("opening (aim: ratio 0.9)", opening);
+    tell_all("Opening a session of 200 bytes, CPU time", opening);
     return 0;
 }

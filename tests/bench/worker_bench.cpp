@@ -7,7 +7,6 @@
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
 
-#include <cstdio>
 #include <ctime>
 #include <stdexcept>
 #include <unistd.h>
@@ -87,15 +86,20 @@ void compare(const std::string& conf, int version, clockid_t clock) {
     std::vector<Contender> contenders{{"stock", [&](unsigned n) { return stock.ask(n); }},
                                       {"stek", [&](unsigned n) { return ours.ask(n); }}};
     measure(contenders, rounds, 1);
-    print(std::string("fork to first ticket, 21 records, TLS 1.") + (version == TLS1_3_VERSION ? "3" : "2") +
-              (clock == CLOCK_MONOTONIC ? ", wall time" : ", CPU time"),
-          contenders);
+    const std::string title = std::string("Fork to first ticket, 21 records, TLS 1.") +
+                              (version == TLS1_3_VERSION ? "3" : "2") +
+                              (clock == CLOCK_MONOTONIC ? ", wall time" : ", CPU time");
+    tell_all(title, contenders);
     std::vector<double> more;
     for (unsigned i = 0; i < rounds; ++i) {
         more.push_back((contenders[1].nanoseconds[i] - contenders[0].nanoseconds[i]) / 1e6);
     }
-    const auto [median, least, most] = spread_of(more);
-    std::printf("  more than stock: %.2f ms (%.2f..%.2f); aim: 15 ms\n", median, least, most);
+    tell({.title = title,
+          .subject = "more than stock (aim: 15 ms)",
+          .unit = "ms",
+          .figure = spread_of(more),
+          .ratio = {},
+          .aim = {}});
 }
 
 }  // namespace
