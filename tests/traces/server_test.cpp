@@ -8,7 +8,6 @@
 #include "tests/traces/search.hpp"
 
 #include <csignal>
-#include <sstream>
 
 #include <boost/test/unit_test.hpp>
 
@@ -67,11 +66,8 @@ struct Scene : KnownInstance {
         }
     }
     [[nodiscard]] std::vector<pid_t> processes() const {
-        const std::string master = std::to_string(nginx->master());
-        std::istringstream children(test::read_file("/proc/" + master + "/task/" + master + "/children"));
-        std::vector<pid_t> all{nginx->master()};
-        for (pid_t pid = 0; children >> pid;)
-            all.push_back(pid);
+        auto all = nginx->workers();
+        all.push_back(nginx->master());
         BOOST_TEST(all.size() == 3U);
         return all;
     }
