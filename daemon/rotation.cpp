@@ -98,11 +98,11 @@ bool Rotation::ring_is_there() const {
 
 // A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
 // only the older ones are lost.
-std::unique_ptr<Tokens> Rotation::open_tokens() const {
-    for (const auto& mended : mend_tokens(config_.module_config, config_.state))
+std::unique_ptr<Tokens> Rotation::open_tokens() {
+    for (const auto& mended : mend_tokens(config_.module_config, config_.state, claims_))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
     try {
-        return std::make_unique<Tokens>(config_, state_.token_serial);
+        return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
         const auto remains = softhsm_token_directory(config_.module_config, state_.token_serial);
         const bool its_files_are_there =
@@ -126,7 +126,7 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
-    return std::make_unique<Tokens>(config_, state_.token_serial);
+    return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
 }
 
 void Rotation::back_up_tokens(const Tokens& tokens) const {
@@ -154,6 +154,7 @@ void Rotation::open() {
         return;
     make_places(config_, readers_);
     auto tokens = open_tokens();
+    claims_.keep_only(tokens->directories());
     back_up_tokens(*tokens);
     probed_ = false;
     if (tokens->one_token_for_both())

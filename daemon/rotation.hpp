@@ -24,12 +24,12 @@ class Rotation {
         std::optional<std::uint64_t> destruction;  ///< boot time
     };
 
-    /// Throws ConfigError (a reader that does not exist), StateLocked, std::system_error.
+    /// Throws ConfigError (a reader that does not exist), AnotherStekd, std::system_error.
     explicit Rotation(Config config);
 
     /// Does all that is due; on return the ring is in place. After an exception tokens are closed and opened
-    /// anew by the next call. Throws PinRefused and WeakToken, which do not pass by waiting, and
-    /// pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
+    /// anew by the next call. Throws PinRefused, WeakToken and AnotherStekd, which do not pass by waiting,
+    /// and pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
     Next run();
 
     /// What came of an order.
@@ -60,7 +60,7 @@ class Rotation {
     void give_ring_access() const;
     void check_present();
     [[nodiscard]] bool ring_is_there() const;
-    [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
+    [[nodiscard]] std::unique_ptr<Tokens> open_tokens();
     void probe();
     Next work(std::optional<Order> order);
     Next carry_out(std::optional<Order> order);
@@ -90,6 +90,7 @@ class Rotation {
     State state_;
     KeyRing ring_;
     std::string ring_trouble_;  ///< said once
+    TokenClaims claims_;
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened
     std::vector<KeyId> revoked_;

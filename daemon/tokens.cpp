@@ -40,17 +40,19 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
 
 }  // namespace
 
-Tokens::Tokens(const Config& config, const std::string& known_ticket) {
+Tokens::Tokens(const Config& config, TokenClaims& claims, const std::string& known_ticket) {
     using pkcs11::Access;
     const auto library = pkcs11::Library::map(*config.vault.module_path());
     module_ = pkcs11::Module::initialize(library, config.module_config);
     try {
         const auto vault = pkcs11::Token::find(module_, config.vault);
         vault->require(vault_mechanisms());
+        vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
+        claims.take(vault_directory_);
         const auto ticket = find_ticket_token(module_, config.ticket, known_ticket);
         ticket->require(ticket_mechanisms(true));
-        vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
         ticket_directory_ = softhsm_token_directory(config.module_config, ticket->serial());
+        claims.take(ticket_directory_);
 
         vault_.emplace(vault, Access::read_write);
         log_in(*vault_, config.vault, (vault->flags() & CKF_LOGIN_REQUIRED) != 0);
@@ -83,11 +85,16 @@ void Tokens::check_present() const {
     check_directory(ticket_directory_, *ticket_);
 }
 
+std::vector<std::string> Tokens::directories() const {
+    std::vector<std::string> directories{vault_directory_, ticket_directory_};
+    std::erase(directories, "");
+    return directories;
+}
+
 std::vector<std::string> Tokens::files() const {
-    std::vector<std::string> files;
-    for (const auto& directory : {vault_directory_, ticket_directory_})
-        if (!directory.empty())
-            files.push_back(directory + "/token.object");
+    auto files = directories();
+    for (auto& file : files)
+        file += "/token.object";
     return files;
 }
 
@@ -97,17 +104,14 @@ void Tokens::give_access(const Readers& readers) const {
 }
 
 void Tokens::back_up(const std::string& state) const {
-    for (const auto& directory : {vault_directory_, ticket_directory_})
-        if (!directory.empty())
-            back_up_token(directory, state);
-    drop_other_copies({vault_directory_, ticket_directory_}, state);
+    for (const auto& directory : directories())
+        back_up_token(directory, state);
+    drop_other_copies(directories(), state);
 }
 
 unsigned Tokens::sweep_unfinished() const {
     unsigned removed = 0;
-    for (const auto& directory : {vault_directory_, ticket_directory_}) {
-        if (directory.empty())
-            continue;
+    for (const auto& directory : directories())
         for (const auto& entry : std::filesystem::directory_iterator(directory)) {
             auto path = entry.path();
             if (path.extension() != ".object" || path.filename() == "token.object" || entry.file_size() != 0)
@@ -116,7 +120,6 @@ unsigned Tokens::sweep_unfinished() const {
             std::filesystem::remove(path.replace_extension(".lock"));
             ++removed;
         }
-    }
     return removed;
 }
 
