@@ -220,9 +220,14 @@ void Rotation::take(const KeyRing& found) {
     ring_.generation = found.generation;
 }
 
-// The file is the truth: somebody may have removed it, and a kill may have lost what was in memory.
+// The file is the truth: somebody may have removed it, and a kill may have lost what was in memory. Only a
+// ring that could not be published goes on, or each try would make its keys anew.
 void Rotation::load_ring() {
-    ring_ = {};
+    const bool goes_on = unpublished_ && why_not_ours(ring_).empty();
+    if (!goes_on) {
+        unpublished_ = revoked_are_seen_ = false;
+        ring_ = {};
+    }
     ring_.location = config_.location;
     ring_.token_serial = tokens_->ticket_serial();
     ring_.period = config_.policy.period;
@@ -231,6 +236,8 @@ void Rotation::load_ring() {
         if (const auto found = read_ring_file(config_.keyring)) {
             trouble = why_not_ours(*found);
             if (trouble.empty())
+    if (goes_on)
+        return;
                 take(*found);
         }
     } catch (const RingError& error) {
@@ -257,6 +264,7 @@ World Rotation::world() {
     world.memory = state_.memory;
     return world;
 }
+    world.unpublished = unpublished_;
 
 Rotation::Next Rotation::carry_out(std::optional<Order> order) {
     for (int pass = 0;; ++pass) {
@@ -296,10 +304,17 @@ Rotation::Next Rotation::run() {
     return work({});
 }
 
-Rotation::Obeyed Rotation::obey(const Order& order) {
+Rotation::Next Rotation::obey(const Order& order) {
     revoked_.clear();
-    const auto next = work(order);
-    return {next, revoked_};
+    return work(order);
+}
+
+bool Rotation::revoking() const noexcept {
+    return !state_.memory.condemned.empty() || revoked_are_seen_;
+}
+
+bool Rotation::revokes_durably() const noexcept {
+    return state_is_saved_ || state_.memory.condemned.empty();
 }
 
 std::vector<std::string> Rotation::must_stay() const {

@@ -32,16 +32,17 @@ class Rotation {
     /// and pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
     Next run();
 
-    /// What came of an order.
-    struct Obeyed {
-        Next next;
-        std::vector<KeyId> revoked;  ///< that left the ring by it
-    };
-    /// As run(), with an order. If it throws, a rotation may be done or not, and a revocation that was begun
-    /// (see revoking()) is ended by the next run that can.
-    Obeyed obey(const Order& order);
-    /// Whether keys are still to be revoked.
-    [[nodiscard]] bool revoking() const noexcept { return !state_.memory.condemned.empty(); }
+    /// As run(), with an order. If it throws, a rotation may be done or not; a revocation may be done, with
+    /// only the keys to come missing, or begun, and then the next run that can ends it: see revoked() and
+    /// revoking().
+    Next obey(const Order& order);
+    /// What the last order took out of the ring that is to be published.
+    [[nodiscard]] const std::vector<KeyId>& revoked() const noexcept { return revoked_; }
+    /// Whether pairs are still to be destroyed, or the ring that servers see still names revoked keys.
+    [[nodiscard]] bool revoking() const noexcept;
+    /// Whether a revocation that was begun is ended after a kill, too: it is in the state file, or the pairs
+    /// are gone.
+    [[nodiscard]] bool revokes_durably() const noexcept;
 
     /// As run(), with new settings for the same state directory. If it throws, those before are back.
     Next reconfigure(Config config);
@@ -69,7 +70,11 @@ class Rotation {
     [[nodiscard]] std::string why_not_ours(const KeyRing& found) const;
     void take(const KeyRing& found);
     [[nodiscard]] World world();
-    void save_state() { directory_.save(state_); }
+    void save_state();
+    void save_if_possible();
+    /// Makes a change to the state that is durable on return. If it cannot be, there was none.
+    template <typename Change>
+    void remember(const Change& change);
     void forget_pair(const PairId& id);
 
     void act(const MakeChain& action);
@@ -98,5 +103,8 @@ class Rotation {
     std::uint64_t published_ = 0;         ///< rings
     std::int64_t last_published_ = 0;     ///< Unix seconds; 0: never
 };
+    bool state_is_saved_ = true;  ///< or the file is behind
 
+    bool unpublished_ = false;  ///< ring_ is not what servers see
 }  // namespace stek::daemon
+    bool revoked_are_seen_ = false;       ///< by servers, in a ring that could not be replaced yet

@@ -157,8 +157,9 @@ class PlanWorld {
 
     void act(const daemon::DestroyPair& action, double kill_chance) {
         for (const auto& record : ring)
-            require(record.pair != action.id || record.destroy_at <= now.boot,
-                    "no pair is destroyed that the ring names, unless for records that have expired");
+            require(
+                record.pair != action.id || record.destroy_at <= now.boot || memory.is_condemned(action.id),
+                "no pair is destroyed that the ring names, unless its records have expired or are revoked");
         token_pairs.erase(action.id);
         strays += action.stray ? 1 : 0;
         maybe_die(kill_chance);
