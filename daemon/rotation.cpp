@@ -317,9 +317,11 @@ bool Rotation::revokes_durably() const noexcept {
     return state_is_saved_ || state_.memory.condemned.empty();
 }
 
-std::vector<std::string> Rotation::must_stay() const {
-    auto files = tokens_ ? tokens_->files() : std::vector<std::string>();
-    files.push_back(config_.keyring);
+std::vector<WatchedFile> Rotation::must_stay() const {
+    std::vector<WatchedFile> files{{config_.keyring, true}};
+    if (tokens_)
+        for (const auto& file : tokens_->files())
+            files.push_back({file, false});  // each login writes to it
     return files;
 }
 

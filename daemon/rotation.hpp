@@ -4,6 +4,7 @@
 #include "daemon/access.hpp"
 #include "daemon/config.hpp"
 #include "daemon/health.hpp"
+#include "daemon/loss_watch.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
@@ -51,7 +52,7 @@ class Rotation {
     [[nodiscard]] const KeyRing& ring() const noexcept { return ring_; }
     [[nodiscard]] const State& state() const noexcept { return state_; }
     /// The files without which servers have no keys: the ring, and those of the tokens while they are open.
-    [[nodiscard]] std::vector<std::string> must_stay() const;
+    [[nodiscard]] std::vector<WatchedFile> must_stay() const;
     /// What this object knows of it; the rest is left alone.
     void report(Health& health) const;
 

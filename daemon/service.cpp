@@ -49,7 +49,8 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     metrics_ = std::make_unique<MetricsWriter>(
         loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
     loss_watch_ = std::make_unique<LossWatch>(loop_, [this](const std::string& file) {
-        log(LOG_WARNING, "somebody removed " + (file == rotation_.config().keyring ? "the key ring" : file));
+        log(LOG_WARNING,
+            "somebody removed " + (file == rotation_.config().keyring ? "or overwrote the key ring" : file));
         turn();
     });
     hear_by(listen_at(rotation_.config().control));
