@@ -43,8 +43,11 @@ Now read_clocks() {
     return {wall.tv_sec, static_cast<std::uint64_t>(boot.tv_sec)};
 }
 
-Rotation::Rotation(Config config)
-    : config_(std::move(config)), readers_(config_.readers), directory_(config_.state) {
+Rotation::Rotation(Config config, std::function<void()> progress)
+    : config_(std::move(config)),
+      progress_(std::move(progress)),
+      readers_(config_.readers),
+      directory_(config_.state) {
     load_state();
 }
 
@@ -189,7 +192,9 @@ void Rotation::give_ring_access() const {
 void Rotation::probe() {
     if (probed_)
         return;
+    step();
     state_.weaknesses = tokens_->probe(config_.private_pairs);
+    step();
     for (const auto& weakness : state_.weaknesses)
         log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
             {{"STEK_WEAKNESS", weakness}});
@@ -272,8 +277,10 @@ Rotation::Next Rotation::carry_out(std::optional<Order> order) {
         seen.order = std::exchange(order, {});
         const auto now = read_clocks();
         const auto todo = plan(now, config_.policy, seen);
-        for (const auto& action : todo.actions)
+        for (const auto& action : todo.actions) {
+            step();
             std::visit([this](const auto& wanted) { act(wanted); }, action);
+        }
         if (todo.rests() || pass == most_passes) {
             if (now.wall < 0)
                 throw std::runtime_error("the clock is before 1970: no keys until it is set");

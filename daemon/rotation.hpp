@@ -8,6 +8,7 @@
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -26,7 +27,9 @@ class Rotation {
     };
 
     /// Throws ConfigError (a reader that does not exist), AnotherStekd, std::system_error.
-    explicit Rotation(Config config);
+    /// `progress`, which may be empty, is called between pieces of work of which each may take an RSA pair's
+    /// time.
+    explicit Rotation(Config config, std::function<void()> progress = {});
 
     /// Does all that is due; on return the ring is in place. After an exception tokens are closed and opened
     /// anew by the next call. Throws PinRefused, WeakToken and AnotherStekd, which do not pass by waiting,
@@ -90,22 +93,28 @@ class Rotation {
     void act(const MarkRotation& action);
     void act(const Condemn& action);
 
+    void step() const {
+        if (progress_)
+            progress_();
+    }
+
     Config config_;
+    std::function<void()> progress_;
     Readers readers_;
     StateDirectory directory_;
     State state_;
+    bool state_is_saved_ = true;  ///< or the file is behind
     KeyRing ring_;
+    bool unpublished_ = false;  ///< ring_ is not what servers see
     std::string ring_trouble_;  ///< said once
     TokenClaims claims_;
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened
     std::vector<KeyId> revoked_;
+    bool revoked_are_seen_ = false;       ///< by servers, in a ring that could not be replaced yet
     std::optional<ChainPosition> chain_;  ///< as last seen
     std::uint64_t published_ = 0;         ///< rings
     std::int64_t last_published_ = 0;     ///< Unix seconds; 0: never
 };
-    bool state_is_saved_ = true;  ///< or the file is behind
 
-    bool unpublished_ = false;  ///< ring_ is not what servers see
 }  // namespace stek::daemon
-    bool revoked_are_seen_ = false;       ///< by servers, in a ring that could not be replaced yet

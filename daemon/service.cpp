@@ -36,7 +36,7 @@ void block_signals() {
 
 }  // namespace
 
-Service::Service(Config config) : rotation_(std::move(config)) {
+Service::Service(Config config) : rotation_(std::move(config), [this] { hang_watch_->progress(); }) {
     block_signals();
     hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
