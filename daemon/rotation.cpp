@@ -104,6 +104,7 @@ bool Rotation::ring_is_there() const {
 std::unique_ptr<Tokens> Rotation::open_tokens() {
     for (const auto& mended : mend_tokens(config_.module_config, config_.state, claims_))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
+    std::string loss;
     try {
         return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
@@ -116,19 +117,18 @@ std::unique_ptr<Tokens> Rotation::open_tokens() {
         if (state_.token_serial.empty() && std::filesystem::exists(config_.remake_pins + "/ticket.pin"))
             throw pkcs11::TokenError(std::string(lost.what()) + "; none is made: " + config_.remake_pins +
                                      "/ticket.pin may be the PIN of one that is there");
-        // A stop wipes it together with the ring.
-        if (!ring_is_there())
-            log(LOG_NOTICE, "there is no ticket token yet: it is made");
-        else
-            log(LOG_WARNING,
-                std::string("the ticket token is lost and made anew, older tickets open no more: ") +
-                    lost.what());
+        loss = lost.what();
         // Keys without a token; or the generation file alone, which SoftHSM writes to the last.
         if (!remains.empty())
             std::filesystem::remove_all(remains);
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
+    // A stop wipes it together with the ring.
+    if (!ring_is_there())
+        log(LOG_NOTICE, "there was no ticket token yet: it is made");
+    else
+        log(LOG_WARNING, "the ticket token is lost and made anew, older tickets open no more: " + loss);
     return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
 }
 
@@ -236,13 +236,13 @@ void Rotation::load_ring() {
     ring_.location = config_.location;
     ring_.token_serial = tokens_->ticket_serial();
     ring_.period = config_.policy.period;
+    if (goes_on)
+        return;
     std::string trouble;
     try {
         if (const auto found = read_ring_file(config_.keyring)) {
             trouble = why_not_ours(*found);
             if (trouble.empty())
-    if (goes_on)
-        return;
                 take(*found);
         }
     } catch (const RingError& error) {
@@ -264,12 +264,12 @@ World Rotation::world() {
                               record->open_until,
                               record->destroy_at,
                               record->pair});
+    world.unpublished = unpublished_;
     world.chain = chain_;
     world.token_pairs = list_ticket_pairs(tokens_->ticket());
     world.memory = state_.memory;
     return world;
 }
-    world.unpublished = unpublished_;
 
 Rotation::Next Rotation::carry_out(std::optional<Order> order) {
     for (int pass = 0;; ++pass) {

@@ -1,7 +1,9 @@
 #include "daemon/tokens.hpp"
 
 #include "daemon/token_backup.hpp"
+#include "daemon/token_maker.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace stek::daemon {
@@ -34,6 +36,11 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
     try {
         return pkcs11::Token::find(module, uri, known);
     } catch (const pkcs11::TokenError& error) {
+        const auto present = tokens_of(module->functions());
+        if (std::any_of(present.begin(), present.end(), [&](const SlotToken& token) {
+                return !token.is_blank() && uri.matches(token.slot, token.info);
+            }))
+            throw;  // several: which is ours is not for us to say
         throw TicketTokenLost(error.what());
     }
 }
