@@ -1,9 +1,9 @@
 #include "daemon/check.hpp"
 
-#include "daemon/access.hpp"
 #include "daemon/check_server.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/looks.hpp"
+#include "daemon/premises.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
@@ -131,9 +131,8 @@ void check_way(const std::filesystem::path& file) {
 
 int run_checks(const Config& config) {
     Report report;
-    report.look("configuration", [&] { return config.file; });
+    report.look("configuration", [&] { return require_premises(config), config.file; });
     report.look("readers", [&] {
-        const Readers readers(config.readers);
         check_way(config.keyring);
         return std::to_string(config.readers.size()) + " users";
     });

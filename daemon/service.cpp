@@ -3,6 +3,7 @@
 #include "daemon/exit_codes.hpp"
 #include "daemon/headline.hpp"
 #include "daemon/log.hpp"
+#include "daemon/premises.hpp"
 #include "provider/counters.hpp"
 
 #include <algorithm>
@@ -194,6 +195,7 @@ void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
         auto config = load_config(rotation_.config().file);
+        require_premises(config);
         // Before anything else is changed: what may fail leaves the old configuration whole.
         auto control = listen_at(config.control);
         watched([&] { return rotation_.reconfigure(std::move(config)); });
