@@ -38,7 +38,7 @@ Readers::Readers(const std::vector<std::string>& names) {
     for (const auto& name : names) {
         const passwd* user = getpwnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): one thread
         if (user == nullptr)
-            throw ConfigError("readers: there is no user \"" + name + "\"");
+            throw ConfigError("there is no user \"" + name + "\"");
         users_.push_back(user->pw_uid);
     }
     std::sort(users_.begin(), users_.end());

@@ -1,16 +1,15 @@
 #include "daemon/check.hpp"
 
-#include "daemon/access.hpp"
 #include "daemon/check_server.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/looks.hpp"
+#include "daemon/premises.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
 #include <filesystem>
 #include <functional>
 #include <iostream>
-#include <optional>
 
 #include <sys/stat.h>
 
@@ -25,6 +24,8 @@ class Report {
             const auto seen = check();
             std::cout << "ok    " << at << (seen.empty() ? "" : ": ") << seen << '\n';
             return true;
+        } catch (const AnotherStekd&) {
+            throw;  // nothing is wrong: who looks may look another way
         } catch (const std::exception& error) {
             std::cout << "FAIL  " << at << ": " << error.what() << '\n';
             ++findings_;
@@ -61,9 +62,10 @@ void check_from_outside(Report& report, const Config& config) {
 }
 
 void check_from_inside(Report& report, const Config& config) {
+    TokenClaims claims;
     std::unique_ptr<Tokens> tokens;
     report.look("tokens and provider", [&] {
-        tokens = std::make_unique<Tokens>(config);
+        tokens = std::make_unique<Tokens>(config, claims);
         return "vault and ticket token (serial " + tokens->ticket_serial() + ") open, " + config.provider +
                " loaded";
     });
@@ -89,17 +91,15 @@ void check_tokens(Report& report, const Config& config) {
         report.note("paths.state", "there is no " + config.state + " yet to lock: no login, no probe");
         return check_from_outside(report, config);
     }
-    std::optional<StateDirectory> held;
     try {
-        held.emplace(config.state);
-    } catch (const StateLocked& locked) {
-        report.note("stekd", std::string(locked.what()) + ": no login, no probe while it does");
-        return check_from_outside(report, config);
+        const StateDirectory held(config.state);
+        check_from_inside(report, config);
+    } catch (const AnotherStekd& other) {
+        report.note("stekd", std::string(other.what()) + ": no login, no probe while it does");
+        check_from_outside(report, config);
     } catch (const std::exception& error) {
         report.look("paths.state", [&]() -> std::string { wrong(error.what()); });
-        return;
     }
-    check_from_inside(report, config);
 }
 
 void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
@@ -131,9 +131,8 @@ void check_way(const std::filesystem::path& file) {
 
 int run_checks(const Config& config) {
     Report report;
-    report.look("configuration", [&] { return config.file; });
+    report.look("configuration", [&] { return require_premises(config), config.file; });
     report.look("readers", [&] {
-        const Readers readers(config.readers);
         check_way(config.keyring);
         return std::to_string(config.readers.size()) + " users";
     });

@@ -40,6 +40,9 @@ void print_revoked(const json& reply) {
 void print_ring(const json& reply) {
     std::cout << "servers seal with " << reply.value("key", "no key") << " (ring generation "
               << reply.at("generation") << ")\n";
+    if (reply.contains("warning"))
+        std::cerr << "stekctl: the keys are revoked, but new ones cannot be made yet: "
+                  << reply.at("warning").get<std::string>() << '\n';
 }
 
 int rotate(const std::string& config_file, bool revoke_old) {

@@ -3,6 +3,7 @@
 #include "pkcs11/error.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -167,6 +168,8 @@ std::string room_in_a_ring(const Policy& policy) {
 }
 
 toml::table parse(const std::string& file) {
+    if (std::error_code unseen; std::filesystem::is_directory(file, unseen))
+        throw ConfigError(file + ": is a directory; a file is wanted");
     try {
         return toml::parse_file(file);
     } catch (const toml::parse_error& error) {

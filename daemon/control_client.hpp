@@ -10,7 +10,8 @@
 //   {"do": "revoke", "keys": [{"epoch": 5}, {"epoch": 6, "revision": 1}]}
 //
 // A request that cannot be carried out is answered by {"ok": false, "error": "..."}. The reply to rotate and
-// revoke is sent when the new ring is in place.
+// revoke is sent when the new ring is in place; "warning" in it tells of keys that were revoked, but whose
+// successors could not be made.
 #pragma once
 
 #include <chrono>

@@ -2,6 +2,7 @@
 
 #include "daemon/check_server.hpp"
 #include "daemon/layout.hpp"
+#include "daemon/premises.hpp"
 
 #include <filesystem>
 #include <unistd.h>
@@ -16,7 +17,9 @@ std::optional<Site> look_at_site(Diagnosis& diagnosis, const std::string& file) 
         site.status = gather_status(site.config, heard);
         site.unheard = heard.problem;
         site.is_system = site.config.state == system_layout().state;
-        diagnosis.fine("configuration", file);
+        diagnosis.look(
+            "configuration", [&] { return require_premises(site.config), file; },
+            "correct " + file + " (man stekd.toml), then: " + site.reload_command());
         return site;
     } catch (const std::exception& error) {
         diagnosis.fail(

@@ -5,13 +5,17 @@
 #include "daemon/init_parts.hpp"
 #include "daemon/layout.hpp"
 #include "daemon/looks.hpp"
+#include "daemon/state.hpp"
 #include "daemon/token_maker.hpp"
+#include "pkcs11/session.hpp"
 #include "provider/file.hpp"
 #include "provider/ticket_token.hpp"
 #include "provider/vault.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 #include <unistd.h>
 
 #include <openssl/crypto.h>
@@ -28,14 +32,27 @@ std::string list(const std::vector<std::string>& words) {
     return text;
 }
 
-/// The serial that the ring's keys are wrapped for; empty if there is no ring that can be read.
-std::string ring_serial(const Config& config) {
+/// Null if there is none that can be read: diagnose_ring() tells it.
+std::shared_ptr<const KeyRing> ring_of(const Config& config) {
     try {
-        const auto ring = read_ring_file(config.keyring);
-        return ring ? ring->token_serial : "";
+        return read_ring_file(config.keyring);
     } catch (const std::exception&) {
-        return {};  // diagnose_ring() tells it
+        return {};
     }
+}
+
+/// The serial that the ring's keys are wrapped for; empty if there is no ring.
+std::string ring_serial(const Config& config) {
+    const auto ring = ring_of(config);
+    return ring ? ring->token_serial : "";
+}
+
+std::set<PairId> pairs_named(const std::shared_ptr<const KeyRing>& ring) {
+    std::set<PairId> pairs;
+    if (ring)
+        for (const auto& record : ring->records)
+            pairs.insert(record->pair);
+    return pairs;
 }
 
 /// A token that was not found. SoftHSM shows each user the tokens whose files it may read.
@@ -86,6 +103,40 @@ void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
                            ? "put the token back, or set ticket.remake_pins in " + site.config.file +
                                  " and stekd makes it anew: " + restart
                            : restart + "  (stekd makes it anew)");
+    }
+}
+
+// What a pair that is gone was for opens no ticket, and no server takes it anew.
+void look_at_pairs(Diagnosis& diagnosis, const Site& site, const std::shared_ptr<pkcs11::Module>& module) {
+    const char* subject = "key pairs";
+    const auto& config = site.config;
+    if (config.private_pairs)
+        return diagnosis.note(subject,
+                              "not looked for: they are private, and that takes a login to the token");
+    const auto before = ring_of(config);
+    if (!before)
+        return;
+    try {
+        pkcs11::Session session(pkcs11::Token::find(module, config.ticket, before->token_serial),
+                                pkcs11::Access::read_only);
+        if (session.token().serial() != before->token_serial)
+            return;  // look_at_ticket_token() tells it
+        const auto there = list_ticket_pairs(session);
+        // A stekd that runs may just be rotating: what was in the ring before and is after, was all the time.
+        const auto after = pairs_named(ring_of(config));
+        std::vector<std::string> missing;
+        for (const auto& pair : pairs_named(before))
+            if (after.contains(pair) && !std::binary_search(there.begin(), there.end(), pair))
+                missing.push_back(hex(pair));
+        if (missing.empty())
+            diagnosis.fine(subject, "the ticket token has each that the key ring names");
+        else
+            diagnosis.fail(subject,
+                           "not in the ticket token, though the key ring names them: " + list(missing) +
+                               "; servers cannot use the keys wrapped to them",
+                           site.reload_command());
+    } catch (const std::exception&) {
+        return;  // look_at_ticket_token() tells it
     }
 }
 
@@ -189,6 +240,7 @@ void diagnose_tokens(Diagnosis& diagnosis, const Site& site) {
         return diagnosis.note("provider", "not loaded, for it loads the module");
     look_at_vault(diagnosis, site, module);
     look_at_ticket_token(diagnosis, site, module);
+    look_at_pairs(diagnosis, site, module);
     diagnosis.look(
         "provider", [&] { return Deriver(config), config.provider; },
         "install it (units/install), or correct paths.provider in " + config.file);

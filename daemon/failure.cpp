@@ -16,7 +16,7 @@ Failure current_failure() noexcept {
         return {exit_refused, false, error.what()};
     } catch (const pkcs11::ModuleError& error) {
         return {exit_config, false, error.what()};
-    } catch (const StateLocked& error) {
+    } catch (const AnotherStekd& error) {
         return {exit_temporary, false, error.what()};
     } catch (const std::bad_alloc&) {
         return {exit_software, true, "out of memory"};

@@ -14,8 +14,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// An RSA pair takes up to 2 s to make, several times that on a busy machine.
-constexpr auto first_said = 10s, patience = 5s;
+// An RSA pair takes up to 2 s to make, several times that on a busy machine. The unit's watchdog strikes
+// after 30 s.
+constexpr auto first_said = 10s, error_from = 20s, patience = 5s;
 
 bool asked_to_end() {
     sigset_t pending;
@@ -42,6 +43,12 @@ void HangWatch::begin() {
     asked_.reset();
     say_at_ = first_said;
     changed_.notify_one();
+}
+
+void HangWatch::progress() {
+    const std::lock_guard lock(mutex_);
+    since_ = Clock::now();
+    say_at_ = first_said;
 }
 
 void HangWatch::end() {
@@ -73,9 +80,9 @@ void HangWatch::watch() {
 void HangWatch::look(std::chrono::seconds hung) {
     const auto text = "a token call has hung for " + std::to_string(hung.count()) + " s";
     if (hung >= say_at_) {
-        log(LOG_ERR, text, {{"STEK_HUNG_S", std::to_string(hung.count())}});
+        log(hung < error_from ? LOG_WARNING : LOG_ERR, text, {{"STEK_HUNG_S", std::to_string(hung.count())}});
         sd_notify(0, ("STATUS=" + text).c_str());
-        say_at_ *= 3;
+        say_at_ *= 2;
     }
     if (!asked_ && asked_to_end())
         asked_ = Clock::now();

@@ -10,7 +10,8 @@
 
 namespace stek::daemon {
 
-/// A thread of its own, which sleeps while nothing is at work. It says how long a token call has hung; and
+/// A thread of its own, which sleeps while nothing is at work. It says how long a token call has hung, as a
+/// warning first, for a busy machine may take that long; and
 /// ends the process when SIGTERM or SIGINT, which the loop then cannot take, stay pending meanwhile. Such an
 /// end is a kill: the next start goes on from there.
 class HangWatch {
@@ -32,6 +33,8 @@ class HangWatch {
       private:
         HangWatch& watch_;
     };
+    /// The work goes on: what is timed is the token call, or the few, that come now. Only within Work.
+    void progress();
     /// The program ends: what is left of it must not hang either. No Work after it.
     void last_work();
 

@@ -10,8 +10,11 @@
 namespace stek::daemon {
 namespace {
 
-constexpr std::uint32_t of_the_file = IN_DELETE | IN_MOVED_FROM | IN_CLOSE_WRITE;
 constexpr std::uint32_t of_the_directory = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
+
+std::uint32_t of_the_file(const WatchedFile& file) {
+    return IN_DELETE | IN_MOVED_FROM | (file.unwritten ? IN_CLOSE_WRITE : 0);
+}
 
 bool identify(const std::string& file, dev_t& device, ino_t& inode) {
     struct stat status {};
@@ -30,29 +33,29 @@ void LossWatch::drop() {
     places_.clear();
 }
 
-bool LossWatch::as_they_are(const std::vector<std::string>& files) const {
+bool LossWatch::as_they_are(const std::vector<WatchedFile>& files) const {
     if (files != files_ || places_.size() != files.size())
         return false;
     return std::all_of(places_.begin(), places_.end(), [](const auto& place) {
         dev_t device = 0;
         ino_t inode = 0;
-        return identify(place->file, device, inode) && device == place->device && inode == place->inode;
+        return identify(place->file.path, device, inode) && device == place->device && inode == place->inode;
     });
 }
 
-void LossWatch::watch(const std::vector<std::string>& files) {
+void LossWatch::watch(const std::vector<WatchedFile>& files) {
     if (as_they_are(files))
         return;
     drop();
     files_ = files;
     for (const auto& file : files) {
         auto place = std::make_unique<Place>(Place{this, file, 0, 0});
-        if (!identify(file, place->device, place->inode))
+        if (!identify(file.path, place->device, place->inode))
             continue;
-        const auto directory = std::filesystem::path(file).parent_path();
+        const auto directory = std::filesystem::path(file.path).parent_path();
         const int result =
             sd_event_add_inotify(loop_, &place->source, directory.c_str(),
-                                 of_the_file | of_the_directory | IN_ONLYDIR, on_event, place.get());
+                                 of_the_file(file) | of_the_directory | IN_ONLYDIR, on_event, place.get());
         if (result == -ENOENT)
             continue;
         if (result < 0)
@@ -63,11 +66,11 @@ void LossWatch::watch(const std::vector<std::string>& files) {
 
 int LossWatch::on_event(sd_event_source*, const inotify_event* event, void* data) noexcept {
     const auto& place = *static_cast<Place*>(data);
-    const bool its_file = (event->mask & of_the_file) != 0 && event->len != 0 &&
-                          std::filesystem::path(place.file).filename() == event->name;
+    const bool its_file = (event->mask & of_the_file(place.file)) != 0 && event->len != 0 &&
+                          std::filesystem::path(place.file.path).filename() == event->name;
     if (its_file || (event->mask & of_the_directory) != 0) {
-        const auto file = place.file;  // the place may be gone when it returns
-        place.owner->lost_(file);
+        const auto path = place.file.path;  // the place may be gone when it returns
+        place.owner->lost_(path);
     }
     return 0;
 }

@@ -1,4 +1,4 @@
-// Notices at once what somebody removes: the key ring, a token.
+// Notices at once what somebody removes or spoils: the key ring, a token.
 #pragma once
 
 #include <functional>
@@ -11,11 +11,17 @@
 
 namespace stek::daemon {
 
+struct WatchedFile {
+    std::string path;
+    bool unwritten;  ///< it is lost as well when somebody writes to it in its place
+    bool operator==(const WatchedFile&) const = default;
+};
+
 /// inotify on the directories of some files. For the thread of the event loop.
 class LossWatch {
   public:
     /// `lost` is called from the loop, which must outlive this object; it may call watch().
-    LossWatch(sd_event* loop, std::function<void(const std::string& file)> lost)
+    LossWatch(sd_event* loop, std::function<void(const std::string& path)> lost)
         : loop_(loop), lost_(std::move(lost)) {}
     LossWatch(const LossWatch&) = delete;
     LossWatch& operator=(const LossWatch&) = delete;
@@ -23,24 +29,24 @@ class LossWatch {
 
     /// From now on these files, by their paths, in their directories as they are now. A directory that is not
     /// there is passed over: to be called again when it may have come. A file that is replaced by a rename is
-    /// not lost; one that is removed, moved away or written to in its place is. Throws std::system_error.
-    void watch(const std::vector<std::string>& files);
+    /// not lost; one that is removed or moved away is. Throws std::system_error.
+    void watch(const std::vector<WatchedFile>& files);
 
   private:
     struct Place {
         LossWatch* owner;
-        std::string file;
+        WatchedFile file;
         dev_t device;
         ino_t inode;
         sd_event_source* source = nullptr;
     };
     void drop();
-    [[nodiscard]] bool as_they_are(const std::vector<std::string>& files) const;
+    [[nodiscard]] bool as_they_are(const std::vector<WatchedFile>& files) const;
     static int on_event(sd_event_source*, const struct inotify_event* event, void* place) noexcept;
 
     sd_event* loop_;
-    std::function<void(const std::string& file)> lost_;
-    std::vector<std::string> files_;
+    std::function<void(const std::string& path)> lost_;
+    std::vector<WatchedFile> files_;
     std::vector<std::unique_ptr<Place>> places_;
 };
 

@@ -17,7 +17,9 @@ class Planner {
           records_(world.ring),
           token_pairs_(world.token_pairs),
           memory_(world.memory),
-          chain_(world.chain) {
+          chain_(world.chain),
+          changed_(world.unpublished),
+          urgent_(world.unpublished) {
         for (const auto& record : world.ring)
             memory_.reserve(record.key);  // a state file that was lost must not bring a name back
         forget_lost_pairs();
@@ -32,11 +34,14 @@ class Planner {
         if (now_.wall < 0)  // no key for such a time can be published (ring_codec.cpp)
             return std::move(plan_);
         carry_out_condemnations();
+        if (urgent_)
+            publish_if_changed();
         end_sealing();
         ensure_chain();
         bring_chain_within_reach();
         provide(current_);
         if (revoke_old_) {
+            publish_if_changed();
             for (const auto& id : token_pairs_)
                 condemn(id);
             carry_out_condemnations();
@@ -104,16 +109,14 @@ class Planner {
     }
 
     void carry_out_condemnations() {
-        if (memory_.condemned.empty())
-            return;
-        retire_if([&](const auto& record) { return memory_.is_condemned(record.pair); }, "revoked", true);
-        publish_if_changed();
         std::erase_if(token_pairs_, [&](const PairId& id) {
             if (!memory_.is_condemned(id))
                 return false;
             add(DestroyPair{id, false});
             return true;
         });
+        urgent_ |=
+            retire_if([&](const auto& record) { return memory_.is_condemned(record.pair); }, "revoked", true);
     }
 
     // Also when the clock comes back later to an epoch of before the rotation, or a period was changed and
@@ -131,15 +134,17 @@ class Planner {
         }
     }
 
+    /// Whether there was one.
     template <class Condition>
-    void retire_if(const Condition& condition, const char* why, bool revoked) {
-        std::erase_if(records_, [&](const RecordView& record) {
+    bool retire_if(const Condition& condition, const char* why, bool revoked) {
+        const auto retired = std::erase_if(records_, [&](const RecordView& record) {
             if (!condition(record))
                 return false;
             add(Retire{record.key, why, revoked});
-            changed_ = true;
             return true;
         });
+        changed_ |= retired != 0;
+        return retired != 0;
     }
 
     // Longest that a record can have to live, by its own windows. More than that is a ring of another boot.
@@ -155,7 +160,8 @@ class Planner {
         retire_if([&](const auto& record) { return record.destroy_at <= now_.boot; }, "expired", false);
         retire_if([&](const auto& record) { return record.destroy_at - now_.boot > longest_life(record); },
                   "of another boot", false);
-        retire_if([&](const auto& record) { return !in_token(record.pair); }, "its key pair is gone", false);
+        urgent_ |= retire_if([&](const auto& record) { return !in_token(record.pair); },
+                             "its key pair is gone", false);
     }
 
     void ensure_chain() {
@@ -393,7 +399,8 @@ class Planner {
     std::vector<PairId> token_pairs_;
     Memory memory_;
     std::optional<ChainPosition> chain_;
-    bool changed_ = false, revoke_old_ = false;
+    bool changed_, revoke_old_ = false;
+    bool urgent_;  ///< the ring must not wait for a new key, which a full disk may keep from being made
     Plan plan_;
 };
 

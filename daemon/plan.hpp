@@ -22,9 +22,9 @@
 // Killed anywhere, it goes on. Actions are in an order such that after each of them the world is one that
 // plan() can start from: a pair before what is wrapped to it; the ring before the chain key behind it is
 // destroyed and before the pairs that it no longer names are; a pair that neither the ring nor the state
-// knows is a stray. Each action done twice is done once. Two exceptions: pairs whose records have all expired
-// go first of all, so that no file that cannot be written keeps them; and a chain key that is too far behind
-// to derive from moves before the ring does.
+// knows is a stray. Each action done twice is done once. Exceptions: pairs whose records have all expired,
+// and those that are revoked, go first of all, so that no file that cannot be written keeps them; and a chain
+// key that is too far behind to derive from moves before the ring does.
 //
 // Orders. A person may ask for another key now, or for keys to go. The first plan of a run gets the order;
 // what must not be lost to a kill is remembered before anything is done by it, so the plans after it need it
@@ -35,11 +35,13 @@
 //   are wrapped to new pairs, because who has a copy of the old pairs could unwrap them, and so that revoking
 //   the old ones does not cost the new. rotate with revoke_old makes the new key first and then revokes.
 // - revoke condemns pairs (Memory::condemned): those that the named keys are wrapped to, or all there are.
-//   What is wrapped to a condemned pair leaves the ring, then the pair is destroyed, then whatever is missing
-//   is made. At short periods records share a pair; its others are given up too, and made anew where they
-//   would seal: a STEK cannot be wrapped again, for the ticket token does not let it go and its hourly key is
-//   wiped. Leaving the pair would let a copy of an old ring open the revoked key. This does not wait for a
-//   new pair, so for as long as making one takes there may be no key to seal with.
+//   They are destroyed, then what is wrapped to them leaves the ring, then whatever is missing is made. So
+//   the token itself remembers what was begun, should no file take it: what is wrapped to a pair that is gone
+//   leaves the ring in any plan, and a copy of that ring is worth nothing already. At short periods records
+//   share a pair; its others are given up too, and made anew where they would seal: a STEK cannot be wrapped
+//   again, for the ticket token does not let it go and its hourly key is wiped. Leaving the pair would let a
+//   copy of an old ring open the revoked key. This does not wait for a new pair, so for as long as making one
+//   takes there may be no key to seal with.
 //
 // Ahead. Records for the coming epochs are in the ring before they are due, so servers switch at the edge
 // with nobody's help. For periods of ten seconds and more that is one record; below, ten seconds' worth.
@@ -105,7 +107,7 @@ struct Memory {
     std::vector<KnownPair> pairs;   ///< in the order that they were made
     /// The highest epoch and revision at the last order to rotate.
     std::optional<KeyId> rotated_past;
-    std::vector<PairId> condemned;  ///< pairs to be destroyed, with all that is wrapped to them
+    std::vector<PairId> condemned;  ///< pairs to be destroyed, and all that is wrapped to them
 
     /// The next unused key of an epoch. Throws std::overflow_error after 2^32 revisions.
     [[nodiscard]] KeyId next(std::uint64_t epoch) const;
@@ -152,6 +154,7 @@ using Order = std::variant<Rotate, Revoke>;
 struct World {
     /// The published ring's records, if it is this location's, of this boot and of this ticket token.
     std::vector<RecordView> ring;
+    bool unpublished = false;  ///< those of a ring, rather, that could not be published yet
     std::optional<ChainPosition> chain;
     std::vector<PairId> token_pairs;  ///< all pairs in the ticket token
     Memory memory;
@@ -190,7 +193,7 @@ struct EndSealing {
 struct MarkRotation {
     KeyId past;
 };
-/// Remembers a pair as condemned, durably.
+/// Remembers a pair as condemned; durably, if the state can be written.
 struct Condemn {
     PairId id;
 };

@@ -43,8 +43,11 @@ Now read_clocks() {
     return {wall.tv_sec, static_cast<std::uint64_t>(boot.tv_sec)};
 }
 
-Rotation::Rotation(Config config)
-    : config_(std::move(config)), readers_(config_.readers), directory_(config_.state) {
+Rotation::Rotation(Config config, std::function<void()> progress)
+    : config_(std::move(config)),
+      progress_(std::move(progress)),
+      readers_(config_.readers),
+      directory_(config_.state) {
     load_state();
 }
 
@@ -98,11 +101,12 @@ bool Rotation::ring_is_there() const {
 
 // A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
 // only the older ones are lost.
-std::unique_ptr<Tokens> Rotation::open_tokens() const {
-    for (const auto& mended : mend_tokens(config_.module_config, config_.state))
+std::unique_ptr<Tokens> Rotation::open_tokens() {
+    for (const auto& mended : mend_tokens(config_.module_config, config_.state, claims_))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
+    std::string loss;
     try {
-        return std::make_unique<Tokens>(config_, state_.token_serial);
+        return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
     } catch (const TicketTokenLost& lost) {
         const auto remains = softhsm_token_directory(config_.module_config, state_.token_serial);
         const bool its_files_are_there =
@@ -113,20 +117,19 @@ std::unique_ptr<Tokens> Rotation::open_tokens() const {
         if (state_.token_serial.empty() && std::filesystem::exists(config_.remake_pins + "/ticket.pin"))
             throw pkcs11::TokenError(std::string(lost.what()) + "; none is made: " + config_.remake_pins +
                                      "/ticket.pin may be the PIN of one that is there");
-        // A stop wipes it together with the ring.
-        if (!ring_is_there())
-            log(LOG_NOTICE, "there is no ticket token yet: it is made");
-        else
-            log(LOG_WARNING,
-                std::string("the ticket token is lost and made anew, older tickets open no more: ") +
-                    lost.what());
+        loss = lost.what();
         // Keys without a token; or the generation file alone, which SoftHSM writes to the last.
         if (!remains.empty())
             std::filesystem::remove_all(remains);
     }
     TokenMaker(*config_.ticket.module_path(), config_.module_config)
         .remake(*config_.ticket.token_label(), config_.remake_pins);
-    return std::make_unique<Tokens>(config_, state_.token_serial);
+    // A stop wipes it together with the ring.
+    if (!ring_is_there())
+        log(LOG_NOTICE, "there was no ticket token yet: it is made");
+    else
+        log(LOG_WARNING, "the ticket token is lost and made anew, older tickets open no more: " + loss);
+    return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
 }
 
 void Rotation::back_up_tokens(const Tokens& tokens) const {
@@ -154,6 +157,7 @@ void Rotation::open() {
         return;
     make_places(config_, readers_);
     auto tokens = open_tokens();
+    claims_.keep_only(tokens->directories());
     back_up_tokens(*tokens);
     probed_ = false;
     if (tokens->one_token_for_both())
@@ -193,7 +197,9 @@ void Rotation::give_ring_access() const {
 void Rotation::probe() {
     if (probed_)
         return;
+    step();
     state_.weaknesses = tokens_->probe(config_.private_pairs);
+    step();
     for (const auto& weakness : state_.weaknesses)
         log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
             {{"STEK_WEAKNESS", weakness}});
@@ -224,12 +230,19 @@ void Rotation::take(const KeyRing& found) {
     ring_.generation = found.generation;
 }
 
-// The file is the truth: somebody may have removed it, and a kill may have lost what was in memory.
+// The file is the truth: somebody may have removed it, and a kill may have lost what was in memory. Only a
+// ring that could not be published goes on, or each try would make its keys anew.
 void Rotation::load_ring() {
-    ring_ = {};
+    const bool goes_on = unpublished_ && why_not_ours(ring_).empty();
+    if (!goes_on) {
+        unpublished_ = revoked_are_seen_ = false;
+        ring_ = {};
+    }
     ring_.location = config_.location;
     ring_.token_serial = tokens_->ticket_serial();
     ring_.period = config_.policy.period;
+    if (goes_on)
+        return;
     std::string trouble;
     try {
         if (const auto found = read_ring_file(config_.keyring)) {
@@ -256,6 +269,7 @@ World Rotation::world() {
                               record->open_until,
                               record->destroy_at,
                               record->pair});
+    world.unpublished = unpublished_;
     world.chain = chain_;
     world.token_pairs = list_ticket_pairs(tokens_->ticket());
     world.memory = state_.memory;
@@ -268,8 +282,10 @@ Rotation::Next Rotation::carry_out(std::optional<Order> order) {
         seen.order = std::exchange(order, {});
         const auto now = read_clocks();
         const auto todo = plan(now, config_.policy, seen);
-        for (const auto& action : todo.actions)
+        for (const auto& action : todo.actions) {
+            step();
             std::visit([this](const auto& wanted) { act(wanted); }, action);
+        }
         if (todo.rests() || pass == most_passes) {
             if (now.wall < 0)
                 throw std::runtime_error("the clock is before 1970: no keys until it is set");
@@ -300,15 +316,24 @@ Rotation::Next Rotation::run() {
     return work({});
 }
 
-Rotation::Obeyed Rotation::obey(const Order& order) {
+Rotation::Next Rotation::obey(const Order& order) {
     revoked_.clear();
-    const auto next = work(order);
-    return {next, revoked_};
+    return work(order);
 }
 
-std::vector<std::string> Rotation::must_stay() const {
-    auto files = tokens_ ? tokens_->files() : std::vector<std::string>();
-    files.push_back(config_.keyring);
+bool Rotation::revoking() const noexcept {
+    return !state_.memory.condemned.empty() || revoked_are_seen_;
+}
+
+bool Rotation::revokes_durably() const noexcept {
+    return state_is_saved_ || state_.memory.condemned.empty();
+}
+
+std::vector<WatchedFile> Rotation::must_stay() const {
+    std::vector<WatchedFile> files{{config_.keyring, true}};
+    if (tokens_)
+        for (const auto& file : tokens_->files())
+            files.push_back({file, false});  // each login writes to it
     return files;
 }
 

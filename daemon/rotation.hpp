@@ -4,9 +4,11 @@
 #include "daemon/access.hpp"
 #include "daemon/config.hpp"
 #include "daemon/health.hpp"
+#include "daemon/loss_watch.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -24,24 +26,27 @@ class Rotation {
         std::optional<std::uint64_t> destruction;  ///< boot time
     };
 
-    /// Throws ConfigError (a reader that does not exist), StateLocked, std::system_error.
-    explicit Rotation(Config config);
+    /// Throws ConfigError (a reader that does not exist), AnotherStekd, std::system_error.
+    /// `progress`, which may be empty, is called between pieces of work of which each may take an RSA pair's
+    /// time.
+    explicit Rotation(Config config, std::function<void()> progress = {});
 
     /// Does all that is due; on return the ring is in place. After an exception tokens are closed and opened
-    /// anew by the next call. Throws PinRefused and WeakToken, which do not pass by waiting, and
-    /// pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
+    /// anew by the next call. Throws PinRefused, WeakToken and AnotherStekd, which do not pass by waiting,
+    /// and pkcs11::Error, TokenError, UriError, DeriverError, std::system_error, which may.
     Next run();
 
-    /// What came of an order.
-    struct Obeyed {
-        Next next;
-        std::vector<KeyId> revoked;  ///< that left the ring by it
-    };
-    /// As run(), with an order. If it throws, a rotation may be done or not, and a revocation that was begun
-    /// (see revoking()) is ended by the next run that can.
-    Obeyed obey(const Order& order);
-    /// Whether keys are still to be revoked.
-    [[nodiscard]] bool revoking() const noexcept { return !state_.memory.condemned.empty(); }
+    /// As run(), with an order. If it throws, a rotation may be done or not; a revocation may be done, with
+    /// only the keys to come missing, or begun, and then the next run that can ends it: see revoked() and
+    /// revoking().
+    Next obey(const Order& order);
+    /// What the last order took out of the ring that is to be published.
+    [[nodiscard]] const std::vector<KeyId>& revoked() const noexcept { return revoked_; }
+    /// Whether pairs are still to be destroyed, or the ring that servers see still names revoked keys.
+    [[nodiscard]] bool revoking() const noexcept;
+    /// Whether a revocation that was begun is ended after a kill, too: it is in the state file, or the pairs
+    /// are gone.
+    [[nodiscard]] bool revokes_durably() const noexcept;
 
     /// As run(), with new settings for the same state directory. If it throws, those before are back.
     Next reconfigure(Config config);
@@ -50,7 +55,7 @@ class Rotation {
     [[nodiscard]] const KeyRing& ring() const noexcept { return ring_; }
     [[nodiscard]] const State& state() const noexcept { return state_; }
     /// The files without which servers have no keys: the ring, and those of the tokens while they are open.
-    [[nodiscard]] std::vector<std::string> must_stay() const;
+    [[nodiscard]] std::vector<WatchedFile> must_stay() const;
     /// What this object knows of it; the rest is left alone.
     void report(Health& health) const;
 
@@ -60,7 +65,7 @@ class Rotation {
     void give_ring_access() const;
     void check_present();
     [[nodiscard]] bool ring_is_there() const;
-    [[nodiscard]] std::unique_ptr<Tokens> open_tokens() const;
+    [[nodiscard]] std::unique_ptr<Tokens> open_tokens();
     void probe();
     Next work(std::optional<Order> order);
     Next carry_out(std::optional<Order> order);
@@ -69,7 +74,11 @@ class Rotation {
     [[nodiscard]] std::string why_not_ours(const KeyRing& found) const;
     void take(const KeyRing& found);
     [[nodiscard]] World world();
-    void save_state() { directory_.save(state_); }
+    void save_state();
+    void save_if_possible();
+    /// Makes a change to the state that is durable on return. If it cannot be, there was none.
+    template <typename Change>
+    void remember(const Change& change);
     void forget_pair(const PairId& id);
 
     void act(const MakeChain& action);
@@ -84,15 +93,25 @@ class Rotation {
     void act(const MarkRotation& action);
     void act(const Condemn& action);
 
+    void step() const {
+        if (progress_)
+            progress_();
+    }
+
     Config config_;
+    std::function<void()> progress_;
     Readers readers_;
     StateDirectory directory_;
     State state_;
+    bool state_is_saved_ = true;  ///< or the file is behind
     KeyRing ring_;
+    bool unpublished_ = false;  ///< ring_ is not what servers see
     std::string ring_trouble_;  ///< said once
+    TokenClaims claims_;
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened
     std::vector<KeyId> revoked_;
+    bool revoked_are_seen_ = false;       ///< by servers, in a ring that could not be replaced yet
     std::optional<ChainPosition> chain_;  ///< as last seen
     std::uint64_t published_ = 0;         ///< rings
     std::int64_t last_published_ = 0;     ///< Unix seconds; 0: never

@@ -1,9 +1,10 @@
-// The plan's actions, one by one. After each, whatever is remembered of it is durable.
+// The plan's actions, one by one. After each, whatever must be remembered of it is durable.
 #include "daemon/log.hpp"
 #include "daemon/rotation.hpp"
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 namespace stek::daemon {
 namespace {
@@ -18,6 +19,34 @@ bool before(const std::unique_ptr<RingRecord>& a, const std::unique_ptr<RingReco
 
 }  // namespace
 
+void Rotation::save_state() {
+    directory_.save(state_);
+    state_is_saved_ = true;
+}
+
+// For what a kill may forget: tokens and ring tell it as well.
+void Rotation::save_if_possible() {
+    try {
+        save_state();
+    } catch (const std::system_error& error) {
+        if (std::exchange(state_is_saved_, false))
+            log(LOG_WARNING,
+                std::string("the state is kept in memory until it can be saved: ") + error.what());
+    }
+}
+
+template <typename Change>
+void Rotation::remember(const Change& change) {
+    const auto before = state_;
+    change();
+    try {
+        save_state();
+    } catch (...) {
+        state_ = before;
+        throw;
+    }
+}
+
 void Rotation::act(const MakeChain& action) {
     Chain chain(tokens_->vault());
     chain.make(action.at);
@@ -28,14 +57,13 @@ void Rotation::act(const MakeChain& action) {
 void Rotation::act(const MakePair& action) {
     const auto pair = make_ticket_pair(tokens_->ticket(), config_.private_pairs);
     tokens_->give_access(readers_);
-    state_.memory.pairs.push_back({pair.id, action.slot, read_clocks().boot});
-    state_.public_keys[pair.id] = pair.spki;
     try {
-        save_state();
+        remember([&] {
+            state_.memory.pairs.push_back({pair.id, action.slot, read_clocks().boot});
+            state_.public_keys[pair.id] = pair.spki;
+        });
     } catch (const std::system_error&) {
         // Or each try on a full disk would leave another pair.
-        state_.memory.pairs.pop_back();
-        state_.public_keys.erase(pair.id);
         destroy_ticket_pair(tokens_->ticket(), pair.id);
         throw;
     }
@@ -44,8 +72,7 @@ void Rotation::act(const MakePair& action) {
 
 void Rotation::act(const Derive& action) {
     // Reserved first, durably: a kill after this costs a revision number, never a name used twice.
-    state_.memory.reserve(action.key, action.index);
-    save_state();
+    remember([&] { state_.memory.reserve(action.key, action.index); });
     const auto present = list_ticket_pairs(tokens_->ticket());
     const KnownPair* pair = nullptr;
     for (const auto& known : state_.memory.pairs)
@@ -77,6 +104,7 @@ void Rotation::act(const Derive& action) {
     record->wrapped_key = std::move(stek.wrapped_key);
     ring_.records.insert(std::upper_bound(ring_.records.begin(), ring_.records.end(), record, before),
                          std::move(record));
+    unpublished_ = true;
     log(LOG_INFO, "key " + name_of(action.key) + " made",
         {{"STEK_EPOCH", std::to_string(action.key.epoch)},
          {"STEK_REVISION", std::to_string(action.key.revision)},
@@ -87,8 +115,11 @@ void Rotation::act(const Retire& action) {
     std::erase_if(ring_.records, [&](const auto& record) {
         return KeyId{record->epoch, record->revision} == action.key;
     });
-    if (action.revoked)
+    unpublished_ = true;
+    if (action.revoked) {
         revoked_.push_back(action.key);
+        revoked_are_seen_ = true;
+    }
     log(action.revoked ? LOG_NOTICE : LOG_INFO, "key " + name_of(action.key) + " retired: " + action.why,
         {{"STEK_EPOCH", std::to_string(action.key.epoch)},
          {"STEK_REVISION", std::to_string(action.key.revision)}});
@@ -98,10 +129,13 @@ void Rotation::act(const Publish&) {
     ring_.generation = std::max(ring_.generation, state_.generation) + 1;
     ring_.written_at = read_clocks().wall;
     state_.generation = ring_.generation;
-    save_state();
+    // What leaves the ring leaves it though the state cannot be saved. The ring has its generation in itself;
+    // should both be lost, it comes a second time, and tells servers no less that the file is another one.
+    save_if_possible();
     const auto file = encode_ring(ring_, config_.ring_version);
     replace_ring_file(config_.keyring, file.bytes(),
                       [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
+    unpublished_ = revoked_are_seen_ = false;
     ++published_;
     last_published_ = ring_.written_at;
     log(LOG_INFO, "key ring published",
@@ -117,14 +151,9 @@ void Rotation::act(const Advance& action) {
 void Rotation::forget_pair(const PairId& id) {
     std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return pair.id == id; });
     const bool was_condemned = std::erase(state_.memory.condemned, id) != 0;
-    if (state_.public_keys.erase(id) == 0 && !was_condemned)
-        return;
-    try {
-        save_state();
-    } catch (const std::system_error& error) {
-        // The plan passes over what is in no token; the next pair must go even so.
-        log(LOG_WARNING, std::string("a destroyed key pair is still remembered: ") + error.what());
-    }
+    // The plan passes over what is in no token.
+    if (state_.public_keys.erase(id) != 0 || was_condemned)
+        save_if_possible();
 }
 
 void Rotation::act(const DestroyPair& action) {
@@ -142,14 +171,14 @@ void Rotation::act(const EndSealing& action) {
     for (auto& record : ring_.records)
         if (KeyId{record->epoch, record->revision} == action.key)
             record->seal_until = action.at;
+    unpublished_ = true;
     log(LOG_INFO, "key " + name_of(action.key) + " seals no more",
         {{"STEK_EPOCH", std::to_string(action.key.epoch)},
          {"STEK_REVISION", std::to_string(action.key.revision)}});
 }
 
 void Rotation::act(const MarkRotation& action) {
-    state_.memory.rotated_past = action.past;
-    save_state();
+    remember([&] { state_.memory.rotated_past = action.past; });
 }
 
 void Rotation::act(const Condemn& action) {
@@ -160,7 +189,7 @@ void Rotation::act(const Condemn& action) {
         return std::find(present.begin(), present.end(), id) == present.end();
     });
     condemned.push_back(action.id);
-    save_state();
+    save_if_possible();
     log(LOG_NOTICE, "key pair revoked", {{"STEK_PAIR", hex(action.id)}});
 }
 

@@ -3,6 +3,7 @@
 #include "daemon/exit_codes.hpp"
 #include "daemon/headline.hpp"
 #include "daemon/log.hpp"
+#include "daemon/premises.hpp"
 #include "provider/counters.hpp"
 
 #include <algorithm>
@@ -36,7 +37,7 @@ void block_signals() {
 
 }  // namespace
 
-Service::Service(Config config) : rotation_(std::move(config)) {
+Service::Service(Config config) : rotation_(std::move(config), [this] { hang_watch_->progress(); }) {
     block_signals();
     hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
@@ -49,7 +50,8 @@ Service::Service(Config config) : rotation_(std::move(config)) {
     metrics_ = std::make_unique<MetricsWriter>(
         loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
     loss_watch_ = std::make_unique<LossWatch>(loop_, [this](const std::string& file) {
-        log(LOG_WARNING, "somebody removed " + (file == rotation_.config().keyring ? "the key ring" : file));
+        log(LOG_WARNING,
+            "somebody removed " + (file == rotation_.config().keyring ? "or overwrote the key ring" : file));
         turn();
     });
     hear_by(listen_at(rotation_.config().control));
@@ -196,6 +198,7 @@ void Service::reload() {
     sd_notify(0, "RELOADING=1");
     try {
         auto config = load_config(rotation_.config().file);
+        require_premises(config);
         // Before anything else is changed: what may fail leaves the old configuration whole.
         auto control = listen_at(config.control);
         watched([&] { return rotation_.reconfigure(std::move(config)); });

@@ -42,16 +42,19 @@ json Service::answer(const Request& request) {
 }
 
 json Service::answer_order(const Order& order) {
-    Rotation::Obeyed obeyed;
-    const auto trouble = attempt([&] {
-        obeyed = rotation_.obey(order);
-        return obeyed.next;
-    });
-    if (!trouble.empty())
+    const auto trouble = attempt([&] { return rotation_.obey(order); });
+    if (!trouble.empty() && rotation_.revoking())
         return {{"ok", false},
-                {"error", (rotation_.revoking() ? "begun, and will be ended: " : "") + trouble}};
+                {"error", std::string("begun, and will be ended") +
+                              (rotation_.revokes_durably() ? "" : " unless stekd is killed before") + ": " +
+                              trouble}};
+    // With keys revoked, what is missing is the next ones.
+    if (!trouble.empty() && rotation_.revoked().empty())
+        return {{"ok", false}, {"error", trouble}};
     json reply{{"ok", true}, {"generation", rotation_.ring().generation}, {"revoked", json::array()}};
-    for (const auto& key : obeyed.revoked)
+    if (!trouble.empty())
+        reply["warning"] = trouble;
+    for (const auto& key : rotation_.revoked())
         reply["revoked"].push_back(text_of(key));
     if (const auto* sealing = sealing_record(rotation_.ring(), read_clocks().wall, 0))
         reply["key"] = text_of({sealing->epoch, sealing->revision});

@@ -144,8 +144,8 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
     if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
             throw_errno("cannot lock", lock_in(path));
-        throw StateLocked("another stekd (process " + std::to_string(written_pid(path)) + ") works in " +
-                          path);
+        throw AnotherStekd("another stekd (process " + std::to_string(written_pid(path)) + ") works in " +
+                           path);
     }
     const auto pid = std::to_string(::getpid()) + "\n";
     // Written over what is there, which needs no room on a full disk.

@@ -1,11 +1,11 @@
 // What stekd remembers from one run to the next: a small file in a directory that one stekd holds.
 #pragma once
 
+#include "daemon/another_stekd.hpp"
 #include "daemon/plan.hpp"
 #include "provider/file.hpp"
 
 #include <map>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -25,15 +25,10 @@ struct State {
     std::vector<std::string> weaknesses;  ///< attempts that the ticket token did not refuse at the last probe
 };
 
-class StateLocked : public std::runtime_error {
-  public:
-    using std::runtime_error::runtime_error;
-};
-
 class StateDirectory {
   public:
-    /// Makes the directory (0700) if need be and locks it for this object's life. Throws StateLocked if
-    /// another stekd holds it, std::system_error.
+    /// Makes the directory (0700) if need be and locks it for this object's life. Throws AnotherStekd
+    /// if one holds it, std::system_error.
     explicit StateDirectory(const std::string& path);
 
     /// Empty if there is no file. Throws std::runtime_error if it cannot be understood, std::system_error if

@@ -2,6 +2,7 @@
 #include "daemon/check.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/log.hpp"
+#include "daemon/premises.hpp"
 #include "daemon/process_guard.hpp"
 #include "daemon/service.hpp"
 
@@ -48,6 +49,7 @@ int run(int argc, char** argv) {
         auto config = load_config(file);
         if (check)
             return run_checks(config);
+        require_premises(config);
         return once ? run_once(std::move(config)) : serve(std::move(config));
     } catch (const ConfigError& error) {
         log(LOG_ERR, error.what());

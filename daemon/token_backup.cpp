@@ -74,7 +74,8 @@ void drop_other_copies(const std::vector<std::string>& token_directories, const 
         fs::remove(copy);
 }
 
-std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state) {
+std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state,
+                                     TokenClaims& claims) {
     std::vector<std::string> mended;
     const auto tokens = softhsm_tokens_directory(softhsm_conf);
     std::error_code none;
@@ -82,10 +83,13 @@ std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std:
         return mended;
     for (const auto& entry : fs::directory_iterator(copies_in(state), none)) {
         const auto directory = tokens + "/" + entry.path().filename().string();
-        const auto now = content_of(directory + "/token.object");
+        const auto is_empty = [](const std::optional<Secret>& content) {
+            return content && content->size() == 0;
+        };
         const auto copy = content_of(entry.path().string());
-        if (!now || now->size() != 0 || !copy || copy->size() == 0)
+        if (!copy || is_empty(copy) || !is_empty(content_of(directory + "/token.object")))
             continue;
+        claims.take(directory);
         write_durably(directory + "/token.object", *copy);
         mended.push_back(directory);
     }

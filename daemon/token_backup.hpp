@@ -3,6 +3,8 @@
 // file is kept, never a key's: a copy of one would bring destroyed chain keys back.
 #pragma once
 
+#include "daemon/token_claims.hpp"
+
 #include <string>
 #include <vector>
 
@@ -16,7 +18,9 @@ void back_up_token(const std::string& token_directory, const std::string& state)
 void drop_other_copies(const std::vector<std::string>& token_directories, const std::string& state);
 
 /// Puts back each copy whose token.object is empty now. To be called by the one writer, before C_Initialize.
-/// Returns the directories that were mended. Throws std::system_error.
-std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state);
+/// Claims each of these first, for one that another stekd has in its hands may be empty for a moment. Returns
+/// the directories that were mended. Throws AnotherStekd, std::system_error.
+std::vector<std::string> mend_tokens(const std::string& softhsm_conf, const std::string& state,
+                                     TokenClaims& claims);
 
 }  // namespace stek::daemon

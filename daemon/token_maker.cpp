@@ -42,26 +42,6 @@ void keep_pin(const Secret& pin, const std::string& path) {
         throw_errno("cannot write", path);
 }
 
-struct SlotToken {
-    CK_SLOT_ID slot;
-    CK_TOKEN_INFO info;
-};
-
-std::vector<SlotToken> tokens_of(CK_FUNCTION_LIST& functions) {
-    CK_ULONG count = 0;
-    check("C_GetSlotList", functions.C_GetSlotList(CK_TRUE, nullptr, &count));
-    std::vector<CK_SLOT_ID> slots(count);
-    check("C_GetSlotList", functions.C_GetSlotList(CK_TRUE, slots.data(), &count));
-    slots.resize(count);
-    std::vector<SlotToken> tokens;
-    for (const auto slot : slots) {
-        CK_TOKEN_INFO info{};
-        check("C_GetTokenInfo", functions.C_GetTokenInfo(slot, &info));
-        tokens.push_back({slot, info});
-    }
-    return tokens;
-}
-
 void set_user_pin(CK_FUNCTION_LIST& functions, CK_SLOT_ID slot, Secret& so_pin, Secret& pin) {
     CK_SESSION_HANDLE session = CK_INVALID_HANDLE;
     check("C_OpenSession",
@@ -78,6 +58,21 @@ void set_user_pin(CK_FUNCTION_LIST& functions, CK_SLOT_ID slot, Secret& so_pin, 
 }
 
 }  // namespace
+
+std::vector<SlotToken> tokens_of(CK_FUNCTION_LIST& functions) {
+    CK_ULONG count = 0;
+    check("C_GetSlotList", functions.C_GetSlotList(CK_TRUE, nullptr, &count));
+    std::vector<CK_SLOT_ID> slots(count);
+    check("C_GetSlotList", functions.C_GetSlotList(CK_TRUE, slots.data(), &count));
+    slots.resize(count);
+    std::vector<SlotToken> tokens;
+    for (const auto slot : slots) {
+        CK_TOKEN_INFO info{};
+        check("C_GetTokenInfo", functions.C_GetTokenInfo(slot, &info));
+        tokens.push_back({slot, info});
+    }
+    return tokens;
+}
 
 TokenMaker::TokenMaker(const std::string& module, const std::string& softhsm_conf)
     : module_path_(module), softhsm_conf_(softhsm_conf) {
@@ -114,9 +109,8 @@ std::string TokenMaker::make(const std::string& label, const std::string& so_pin
                              const std::string& pin_file) {
     auto& functions = module_->functions();
     const auto before = tokens_of(functions);
-    const auto blank = std::find_if(before.begin(), before.end(), [](const SlotToken& token) {
-        return (token.info.flags & CKF_TOKEN_INITIALIZED) == 0;
-    });
+    const auto blank =
+        std::find_if(before.begin(), before.end(), [](const SlotToken& token) { return token.is_blank(); });
     if (blank == before.end())
         throw pkcs11::TokenError(module_path_ + " has no slot with a blank token");
     // An HSM's partition is not ours to take, and the PINs we gave it would go with what could not be
@@ -136,7 +130,7 @@ std::string TokenMaker::make(const std::string& label, const std::string& so_pin
     close();
     open();
     for (const auto& token : tokens_of(module_->functions())) {
-        if (unpadded(token.info.label) != label || (token.info.flags & CKF_TOKEN_INITIALIZED) == 0)
+        if (unpadded(token.info.label) != label || token.is_blank())
             continue;
         set_user_pin(module_->functions(), token.slot, so_pin, pin);
         return unpadded(token.info.serialNumber);

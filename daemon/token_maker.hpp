@@ -7,8 +7,17 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace stek::daemon {
+
+struct SlotToken {
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO info;
+    [[nodiscard]] bool is_blank() const noexcept { return (info.flags & CKF_TOKEN_INITIALIZED) == 0; }
+};
+/// Throws pkcs11::Error.
+std::vector<SlotToken> tokens_of(CK_FUNCTION_LIST& functions);
 
 class TokenMaker {
   public:

@@ -1,8 +1,10 @@
 #include "daemon/tokens.hpp"
 
 #include "daemon/token_backup.hpp"
+#include "daemon/token_maker.hpp"
 #include "daemon/unfinished_objects.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace stek::daemon {
@@ -35,23 +37,40 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
     try {
         return pkcs11::Token::find(module, uri, known);
     } catch (const pkcs11::TokenError& error) {
+        const auto present = tokens_of(module->functions());
+        if (std::any_of(present.begin(), present.end(), [&](const SlotToken& token) {
+                return !token.is_blank() && uri.matches(token.slot, token.info);
+            }))
+            throw;  // several: which is ours is not for us to say
         throw TicketTokenLost(error.what());
+    }
+}
+
+// The Error of C_Initialize has its module in the place of a token.
+std::shared_ptr<pkcs11::Module> initialize_module(const Config& config) {
+    const auto& path = *config.vault.module_path();
+    const auto library = pkcs11::Library::map(path);
+    try {
+        return pkcs11::Module::initialize(library, config.module_config);
+    } catch (const pkcs11::Error& error) {
+        throw pkcs11::Error("C_Initialize of the module " + path, error.rv());
     }
 }
 
 }  // namespace
 
-Tokens::Tokens(const Config& config, const std::string& known_ticket) {
+Tokens::Tokens(const Config& config, TokenClaims& claims, const std::string& known_ticket) {
     using pkcs11::Access;
-    const auto library = pkcs11::Library::map(*config.vault.module_path());
-    module_ = pkcs11::Module::initialize(library, config.module_config);
+    module_ = initialize_module(config);
     try {
         const auto vault = pkcs11::Token::find(module_, config.vault);
         vault->require(vault_mechanisms());
+        vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
+        claims.take(vault_directory_);
         const auto ticket = find_ticket_token(module_, config.ticket, known_ticket);
         ticket->require(ticket_mechanisms(true));
-        vault_directory_ = softhsm_token_directory(config.module_config, vault->serial());
         ticket_directory_ = softhsm_token_directory(config.module_config, ticket->serial());
+        claims.take(ticket_directory_);
 
         vault_.emplace(vault, Access::read_write);
         log_in(*vault_, config.vault, (vault->flags() & CKF_LOGIN_REQUIRED) != 0);
@@ -84,11 +103,16 @@ void Tokens::check_present() const {
     check_directory(ticket_directory_, *ticket_);
 }
 
+std::vector<std::string> Tokens::directories() const {
+    std::vector<std::string> directories{vault_directory_, ticket_directory_};
+    std::erase(directories, "");
+    return directories;
+}
+
 std::vector<std::string> Tokens::files() const {
-    std::vector<std::string> files;
-    for (const auto& directory : {vault_directory_, ticket_directory_})
-        if (!directory.empty())
-            files.push_back(directory + "/token.object");
+    auto files = directories();
+    for (auto& file : files)
+        file += "/token.object";
     return files;
 }
 
@@ -98,17 +122,15 @@ void Tokens::give_access(const Readers& readers) const {
 }
 
 void Tokens::back_up(const std::string& state) const {
-    for (const auto& directory : {vault_directory_, ticket_directory_})
-        if (!directory.empty())
-            back_up_token(directory, state);
-    drop_other_copies({vault_directory_, ticket_directory_}, state);
+    for (const auto& directory : directories())
+        back_up_token(directory, state);
+    drop_other_copies(directories(), state);
 }
 
 unsigned Tokens::sweep_unfinished() const {
     unsigned removed = 0;
-    for (const auto& directory : {vault_directory_, ticket_directory_})
-        if (!directory.empty())
-            removed += remove_unfinished_objects(directory);
+    for (const auto& directory : directories())
+        removed += remove_unfinished_objects(directory);
     return removed;
 }
 

@@ -4,6 +4,7 @@
 #include "daemon/access.hpp"
 #include "daemon/config.hpp"
 #include "daemon/deriver.hpp"
+#include "daemon/token_claims.hpp"
 #include "pkcs11/session.hpp"
 #include "provider/ticket_token.hpp"
 #include "provider/vault.hpp"
@@ -37,10 +38,10 @@ class TicketTokenLost : public pkcs11::TokenError {
 /// SoftHSM sees a token that was made later only when it is initialised anew.
 class Tokens {
   public:
-    /// Opens and logs in. Where several tokens match the ticket token's URI, the one of serial `known_ticket`
-    /// (may be empty) is it. Throws PinRefused, TicketTokenLost, DeriverError, pkcs11::Error, TokenError,
-    /// UriError.
-    explicit Tokens(const Config& config, const std::string& known_ticket = {});
+    /// Opens and logs in, each token once it is claimed. Where several tokens match the ticket token's URI,
+    /// the one of serial `known_ticket` (may be empty) is it. Throws AnotherStekd, PinRefused,
+    /// TicketTokenLost, DeriverError, pkcs11::Error, TokenError, UriError, std::system_error.
+    Tokens(const Config& config, TokenClaims& claims, const std::string& known_ticket = {});
     Tokens(const Tokens&) = delete;
     Tokens& operator=(const Tokens&) = delete;
     ~Tokens();
@@ -54,6 +55,8 @@ class Tokens {
 
     /// Throws TokenError if a token's files are gone: SoftHSM itself would go on as if they were there.
     void check_present() const;
+    /// Those of the tokens that are in files.
+    [[nodiscard]] std::vector<std::string> directories() const;
     [[nodiscard]] std::vector<std::string> files() const;  ///< each token.object, where there are files
     void give_access(const Readers& readers) const;  ///< to the ticket token's files, where it has files
     /// Keeps a copy of each token.object in the state directory.

@@ -123,7 +123,7 @@ BOOST_FIXTURE_TEST_CASE(a_sound_instance, Running) {
     const auto report = doctor();
     for (const auto* subject :
          {"OpenSSL", "configuration", "stekd", "key ring", "reader nobody", "vault PIN", "PKCS#11 module",
-          "vault token", "ticket token", "provider", "enforcement", "openssl.cnf"}) {
+          "vault token", "ticket token", "key pairs", "provider", "enforcement", "openssl.cnf"}) {
         report.has("ok", subject);
         report.lacks("error", subject);
         report.lacks("warning", subject);
@@ -251,6 +251,17 @@ BOOST_FIXTURE_TEST_CASE(a_reader_with_more_than_its_rights, Running) {
     fs::permissions(directory / "state", static_cast<fs::perms>(0755));
     heals(*this, "error", "reader nobody", "can read " + (directory / "state").string());
     doctor().has("ok", "reader nobody");
+}
+
+// As another stekd would take them for strays.
+BOOST_FIXTURE_TEST_CASE(key_pairs_that_are_gone, Running) {
+    const auto ticket = token("stekd-ticket");
+    for (const auto& file : object_files(ticket))
+        fs::remove(ticket / file);
+    heals(*this, "error", "key pairs", "not in the ticket token, though the key ring names them: ");
+    doctor().has("ok", "key pairs");
+    edit("private_pairs = false", "private_pairs = true");
+    doctor().has("note", "key pairs", "takes a login");
 }
 
 BOOST_AUTO_TEST_CASE(readers_that_are_none) {

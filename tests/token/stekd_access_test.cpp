@@ -1,7 +1,9 @@
 // What a TLS server's user may do, tried as that user in a child process.
 #define BOOST_TEST_MODULE stekd_access
 #include "daemon/access.hpp"
+#include "daemon/another_stekd.hpp"
 #include "daemon/config.hpp"
+#include "daemon/token_claims.hpp"
 #include "pkcs11/session.hpp"
 #include "provider/ticket_token.hpp"
 #include "stekd_instance.hpp"
@@ -136,6 +138,31 @@ BOOST_FIXTURE_TEST_CASE(counters_of_one_reader_are_safe_from_another, Prepared) 
     BOOST_TEST(as_user("www-data", [&]() -> std::string {
                    return ::unlink(file.c_str()) == 0 ? "removed" : "kept";
                }) == "kept");
+}
+
+BOOST_AUTO_TEST_CASE(a_token_is_claimed_by_one_at_a_time) {
+    Workspace space("claims");
+    const auto token = space.subdirectory("token");
+    daemon::TokenClaims first, second;
+    first.take(token);
+    first.take(token);
+    first.take("");
+    const auto names_the_process = [](const daemon::AnotherStekd& error) {
+        return std::string(error.what()).find("(process " + std::to_string(::getpid()) + ")") !=
+               std::string::npos;
+    };
+    BOOST_CHECK_EXCEPTION(second.take(token), daemon::AnotherStekd, names_the_process);
+    first.keep_only({token});
+    BOOST_CHECK_THROW(second.take(token), daemon::AnotherStekd);
+    // Another directory by that name, as after a backup was put back.
+    fs::rename(token, space.path() / "away");
+    fs::create_directory(token);
+    first.take(token);
+    BOOST_CHECK_THROW(second.take(token), daemon::AnotherStekd);
+    BOOST_CHECK_NO_THROW(second.take(space.path() / "away"));
+    first.keep_only({});
+    BOOST_CHECK_NO_THROW(second.take(token));
+    BOOST_CHECK_THROW(second.take(space.path() / "nowhere"), std::system_error);
 }
 
 BOOST_AUTO_TEST_CASE(the_directory_of_a_token_is_found_by_its_serial) {

@@ -4,6 +4,7 @@
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <sched.h>
 #include <thread>
@@ -107,6 +108,41 @@ BOOST_AUTO_TEST_CASE(a_module_that_is_missing_is_named) {
     for (int uri = 0; uri < 2; ++uri)  // the vault's and the ticket token's
         instance.edit("/usr/lib/softhsm/libsofthsm2.so", "/no/such/module.so");
     expect(instance.once(), 78, "/no/such/module.so");
+}
+
+// What is revoked stays so, whatever disk is full and however stekd ends.
+BOOST_DATA_TEST_CASE(keys_are_revoked_on_a_full_disk, data::make({"state", "run"}), where) {
+    StekdInstance instance;
+    const SmallDisk disk(instance.directory / where);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_REQUIRE(eventually([&] { return instance.ring()->records.size() == 2; }, 60s));
+    const auto before = instance.ring();
+    const auto token = instance.token_directory(before->token_serial);
+    disk.fill();
+    BOOST_REQUIRE(disk.is_full());
+    const auto outcome = run({STEK_STEKCTL, "revoke", "--config", instance.config(), "all"});
+    const auto none_is_left = [&] {
+        const auto ring = instance.ring();
+        return std::ranges::none_of(before->records, [&](const auto& record) {
+            return opening_record(*ring, record->name, std::time(nullptr)) != nullptr;
+        });
+    };
+    if (where == std::string("state")) {  // the ring has room: done, and said so
+        expect(outcome, 0, "revoked ");
+        expect(outcome, 0, "the keys are revoked, but new ones cannot be made yet: ");
+        BOOST_TEST(none_is_left());
+    } else {
+        expect(outcome, 75, "begun, and will be ended: ");
+    }
+    BOOST_TEST(object_files(token).empty(), "their pairs are gone at once");
+    instance.daemon->signal(SIGKILL);
+    BOOST_REQUIRE(instance.daemon->wait(20s));
+    disk.make_room();
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_TEST(none_is_left());
+    BOOST_TEST(sealing_record(*instance.ring(), std::time(nullptr), 0) != nullptr);
 }
 
 // Ring and counters; what stekd remembers; both tokens. Where nothing can be written there is no new key, and

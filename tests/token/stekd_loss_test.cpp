@@ -71,6 +71,54 @@ BOOST_AUTO_TEST_CASE(sigterm_ends_a_stekd_whose_token_hangs) {
     BOOST_TEST(instance.once().exit_code == 0);
 }
 
+// Each key takes its time, and together they take longer than any single call may.
+BOOST_AUTO_TEST_CASE(a_slow_start_is_no_hang) {
+    Workspace space("slow");
+    tests::FaultyModule module(space.path());
+    StekdInstance instance(3600, 7200, {"--module", module.path()});
+    module.reset_counts();
+    module.sleep("C_GenerateRandom", 6s);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_TEST(module.calls("C_GenerateRandom") >= 2U);
+    BOOST_TEST(instance.log().find("has hung") == std::string::npos, instance.log());
+}
+
+// A login writes to token.object; nobody has removed it.
+BOOST_AUTO_TEST_CASE(a_login_is_no_loss) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    for (int reloads = 1; reloads <= 3; ++reloads) {
+        const auto said = instance.log().size();
+        instance.daemon->signal(SIGHUP);
+        BOOST_REQUIRE(eventually(
+            [&] { return instance.log().find("configuration read anew", said) != std::string::npos; }, 60s));
+    }
+    write_file(instance.ring_file(), "noise");
+    BOOST_TEST(instance.says("somebody removed or overwrote the key ring"));
+    BOOST_TEST(instance.log().find("token.object") == std::string::npos, instance.log());
+}
+
+// A key that is made and cannot be published is kept, not made anew by each try.
+BOOST_AUTO_TEST_CASE(a_ring_that_cannot_be_written_costs_no_keys) {
+    StekdInstance instance;
+    fs::create_directories(instance.ring_file() + ".new/x");
+    instance.start();
+    BOOST_REQUIRE(instance.says("trying again"));
+    const auto state = [&] { return json::parse(read_file(instance.directory / "state/state.json")); };
+    const auto generation = state()["generation"].get<unsigned>();
+    BOOST_TEST(eventually([&] { return state()["generation"].get<unsigned>() >= generation + 2; }, 60s));
+    BOOST_TEST(state()["highest_revision"] == 0);
+    fs::remove_all(instance.ring_file() + ".new");
+    BOOST_TEST(instance.says("all is well again"));
+    const auto ring = instance.ring();
+    BOOST_REQUIRE(ring);
+    for (const auto& record : ring->records)
+        BOOST_TEST(record->revision == 0U);
+    BOOST_TEST(sealing_record(*ring, time(nullptr), 0) != nullptr);
+}
+
 // Neither state nor ring can be written, as on a full disk: the expired key's pair goes all the same.
 BOOST_AUTO_TEST_CASE(an_expired_pair_goes_though_no_file_can_be_written) {
     StekdInstance instance;

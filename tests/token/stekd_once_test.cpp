@@ -153,7 +153,8 @@ BOOST_AUTO_TEST_CASE(check_finds_nothing_on_a_good_instance) {
 BOOST_AUTO_TEST_CASE(check_names_what_is_wrong) {
     const StekdInstance instance;
     instance.edit("\"nobody\"", "\"no-such-user\"");
-    expect(instance.check(), 1, "FAIL  readers: readers: there is no user \"no-such-user\"");
+    expect(instance.check(), 1,
+           "FAIL  configuration: " + instance.config() + ":5: readers: there is no user \"no-such-user\"");
     instance.edit("\"no-such-user\"", "\"nobody\"");
     instance.edit(STEK_MODULE, "/no/such/stek.so");
     expect(instance.check(), 1, "/no/such/stek.so cannot be loaded");
@@ -262,9 +263,54 @@ BOOST_AUTO_TEST_CASE(a_wrong_configuration_exits_78) {
         expect(outcome, 78, "stekd.toml:2: period: must be a whole number");
     instance.edit("period = 0", "period = 3600");
     instance.edit("\"nobody\"", "\"no-such-user\"");
-    expect(instance.once(), 78, "no user");
+    expect(instance.once(), 78,
+           instance.config() + ":5: readers: there is no user \"no-such-user\"; each must be a user");
+    instance.edit("\"no-such-user\"", "\"nobody\"");
+    expect(run({STEK_STEKD, "--config", instance.directory, "--once"}), 78, "is a directory");
     BOOST_TEST(run({STEK_STEKD, "--no-such-option"}).exit_code == 64);
     BOOST_TEST(run({STEK_STEKD, "--once", "--check"}).exit_code == 64);
+}
+
+// Waiting heals none of these, so stekd does not: file, line and key.
+BOOST_AUTO_TEST_CASE(what_is_named_and_is_not_there_exits_78) {
+    StekdInstance instance;
+    const auto right = read_file(instance.config());
+    const auto names = [&](const std::string& key, const std::string& value, const std::string& complaint) {
+        const auto at = right.find("\n" + key + " = ");
+        BOOST_REQUIRE(at != std::string::npos);
+        const auto line =
+            std::to_string(std::count(right.begin(), right.begin() + static_cast<long>(at), '\n') + 2);
+        auto text = right;
+        const auto end = text.find('\n', at + 1);
+        write_file(instance.config(), text.replace(at + 1, end - at - 1, key + " = \"" + value + "\""));
+        const auto wanted = instance.config() + ":" + line + ": paths." + key + ": " + complaint;
+        instance.start();
+        BOOST_REQUIRE(instance.daemon->wait(std::chrono::seconds(60)));
+        BOOST_TEST(instance.daemon->exit_code() == 78);
+        BOOST_TEST(instance.log().find(wanted) != std::string::npos, instance.log());
+        expect(instance.check(), 1, "FAIL  configuration: " + wanted);
+    };
+    names("control", "/no/such/directory/control", "there is no directory /no/such/directory");
+    names("control", "/" + std::string(200, 'x'), "must be 107 bytes at most, not 201");
+    names("control", instance.config() + "/control", instance.config() + " is no directory");
+    names("state", "/no/such/directory/state", "there is no directory /no/such/directory");
+    names("module_config", "/no/such/softhsm2.conf", "there is no file /no/such/softhsm2.conf");
+    BOOST_TEST(!fs::exists(instance.ring_file()));
+    // A running one keeps what it has.
+    write_file(instance.config(), right);
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    instance.edit("/run/control\"", "/nowhere/control\"");
+    instance.daemon->signal(SIGHUP);
+    BOOST_TEST(instance.says("the old configuration stays: " + instance.config() + ":"));
+    BOOST_TEST(instance.daemon->running());
+}
+
+BOOST_AUTO_TEST_CASE(a_module_that_does_not_initialise_is_called_a_module) {
+    FaultyInstance faulty;
+    faulty.module.fail("C_Initialize", CKR_GENERAL_ERROR);
+    expect(faulty.instance.once(), 75,
+           "C_Initialize of the module " + faulty.module.path() + ": CKR_GENERAL_ERROR (0x5)");
 }
 
 BOOST_AUTO_TEST_CASE(a_missing_token_exits_75) {

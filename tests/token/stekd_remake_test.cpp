@@ -46,6 +46,27 @@ BOOST_AUTO_TEST_CASE(a_lost_ticket_token_is_made_anew) {
     }
 }
 
+// Two foreign ones of its label are there: which to use, or that one is to be made, is not for stekd to say.
+BOOST_AUTO_TEST_CASE(beside_others_of_its_label_it_is_not_and_nobody_says_so) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto lost = instance.token_directory(instance.ring()->token_serial);
+    const auto pin = read_file(instance.directory / "pins/ticket.pin");
+    for (int foreign = 0; foreign < 2; ++foreign) {
+        const auto made = run({"softhsm2-util", "--init-token", "--free", "--label", "stekd-ticket", "--pin",
+                               "1234", "--so-pin", "12345678"},
+                              {{"SOFTHSM2_CONF", instance.directory / "softhsm2.conf"}});
+        BOOST_REQUIRE_MESSAGE(made.exit_code == 0, made.output);
+    }
+    std::error_code ignored;
+    std::filesystem::remove_all(lost, ignored);
+    BOOST_TEST(instance.says("match pkcs11:token=stekd-ticket"));
+    BOOST_TEST(instance.says("trying again"));
+    BOOST_TEST(instance.log().find("made anew") == std::string::npos, instance.log());
+    BOOST_TEST(read_file(instance.directory / "pins/ticket.pin") == pin);
+}
+
 BOOST_AUTO_TEST_CASE(without_a_place_for_its_pins_it_is_not) {
     StekdInstance instance(2, 10);
     instance.edit("remake_pins =", "# remake_pins =");

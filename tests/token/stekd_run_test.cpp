@@ -1,5 +1,6 @@
 // stekd as a service: what the ring looks like while it runs, and what happens around it.
 #define BOOST_TEST_MODULE stekd_run
+#include "expect.hpp"
 #include "pkcs11/session.hpp"
 #include "provider/ticket_token.hpp"
 #include "provider/vault.hpp"
@@ -190,6 +191,40 @@ BOOST_AUTO_TEST_CASE(a_second_one_on_the_same_state_leaves) {
     BOOST_TEST(instance.status().output.find("stekd is process " + std::to_string(instance.daemon->pid())) !=
                std::string::npos);
     BOOST_TEST(instance.daemon->running());
+}
+
+// The same tokens by another configuration: its state knows nothing of the first one's pairs.
+BOOST_AUTO_TEST_CASE(a_second_one_on_the_same_tokens_leaves) {
+    StekdInstance instance;
+    auto text = read_file(instance.config());
+    for (const auto& [from, to] : {std::pair<std::string, std::string>("/run/keyring", "/run/other-ring"),
+                                   {"/state\"", "/other-state\""},
+                                   {"control =", "# control ="},
+                                   {"stats =", "# stats ="},
+                                   {"server_config =", "# server_config ="}})
+        text.replace(text.find(from), from.size(), to);
+    const std::string other = instance.directory / "other.toml";
+    write_file(other, text);
+    const auto once = [&] { return run({STEK_STEKD, "--config", other, "--once"}); };
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_REQUIRE(eventually([&] { return instance.ring()->records.size() == 2; }, 60s));
+    const auto pairs = object_files(token_directory(instance, false));
+    const auto busy =
+        "another stekd (process " + std::to_string(instance.daemon->pid()) + ") works in the token";
+    expect(once(), 75, busy);
+    Process second({STEK_STEKD, "--config", other}, {}, instance.directory / "other.log");
+    BOOST_REQUIRE(second.wait(60s));
+    BOOST_TEST(second.exit_code() == 75);
+    // It closes its tokens and opens them anew, and holds them all the time.
+    instance.daemon->signal(SIGHUP);
+    BOOST_REQUIRE(instance.says("configuration read anew"));
+    expect(once(), 75, busy);
+    expect(run({STEK_STEKD, "--config", other, "--check"}), 0, busy);
+    BOOST_TEST(object_files(token_directory(instance, false)) == pairs);
+    BOOST_TEST(!fs::exists(instance.directory / "run/other-ring"));
+    instance.daemon->stop();
+    expect(once(), 0, "");
 }
 
 BOOST_AUTO_TEST_CASE(a_token_that_is_missing_at_the_start_is_waited_for) {

@@ -134,8 +134,10 @@ BOOST_AUTO_TEST_CASE(rotate_and_revoke_old_makes_the_new_key_before_the_old_ones
         return std::find(order.begin(), order.end(), kind.index()) - order.begin();
     };
     BOOST_TEST(at(Derive{}) < at(Condemn{}), "if no pair can be made, the old keys stay");
-    BOOST_TEST(at(Condemn{}) < at(Publish{}));
-    BOOST_TEST(at(Publish{}) < at(DestroyPair{}));
+    BOOST_TEST(at(Publish{}) < at(Condemn{}), "if no ring can be written, the old keys stay");
+    BOOST_TEST(at(Condemn{}) < at(DestroyPair{}));
+    BOOST_TEST((std::find(order.begin() + at(DestroyPair{}), order.end(), Action(Publish{}).index()) !=
+                order.end()));
 
     world.run(0, Rotate{.revoke_old = true});
     BOOST_TEST(world.ring.size() == 2U);
@@ -169,16 +171,38 @@ BOOST_AUTO_TEST_CASE(revoke_of_the_sealing_key_makes_another_at_once) {
     BOOST_TEST(world.violations.empty());
 }
 
-BOOST_AUTO_TEST_CASE(a_revoked_key_leaves_the_ring_before_a_pair_is_made) {
+BOOST_AUTO_TEST_CASE(a_revoked_key_loses_its_pair_and_leaves_the_ring_before_a_pair_is_made) {
     auto world = settled();
     auto seen = world.seen();
     seen.order = just(500'000);
     const auto plan = daemon::plan(world.now, world.policy, seen);
-    const std::vector<std::size_t> wanted{Action(Condemn{}).index(),  Action(Retire{}).index(),
-                                          Action(Publish{}).index(),  Action(DestroyPair{}).index(),
+    const std::vector<std::size_t> wanted{Action(Condemn{}).index(),  Action(DestroyPair{}).index(),
+                                          Action(Retire{}).index(),   Action(Publish{}).index(),
                                           Action(MakePair{}).index(), Action(Derive{}).index(),
                                           Action(Publish{}).index()};
     BOOST_TEST(kinds(plan) == wanted, boost::test_tools::per_element());
+}
+
+// Nothing else tells it after a kill, where no file could be written.
+BOOST_AUTO_TEST_CASE(what_is_wrapped_to_a_pair_that_is_gone_leaves_the_ring_before_a_pair_is_made) {
+    auto world = settled();
+    world.token_pairs.erase(world.ring.front().pair);
+    const auto plan = daemon::plan(world.now, world.policy, world.seen());
+    const std::vector<std::size_t> wanted{Action(Retire{}).index(), Action(Publish{}).index(),
+                                          Action(MakePair{}).index(), Action(Derive{}).index(),
+                                          Action(Publish{}).index()};
+    BOOST_TEST(kinds(plan) == wanted, boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_ring_that_could_not_be_published_is_published_and_not_made_again) {
+    auto world = settled();
+    auto seen = world.seen();
+    seen.unpublished = true;
+    const std::vector<std::size_t> wanted{Action(Publish{}).index()};
+    BOOST_TEST(kinds(daemon::plan(world.now, world.policy, seen)) == wanted,
+               boost::test_tools::per_element());
+    seen.order = just(500'000);
+    BOOST_TEST(kinds(daemon::plan(world.now, world.policy, seen)).size() == 7U);
 }
 
 BOOST_AUTO_TEST_CASE(revoke_by_revision_spares_the_others) {

@@ -263,10 +263,13 @@ class PlanWorld {
 
     void act(const daemon::DestroyPair& action, double kill_chance) {
         for (const auto& record : ring)
-            require(record.pair != action.id || ledger.end_of(record.key) <= now.boot,
-                    "no pair is destroyed that the ring names, unless for records that have expired");
+            require(
+                record.pair != action.id || ledger.end_of(record.key) <= now.boot ||
+                    memory.is_condemned(action.id),
+                "no pair is destroyed that the ring names, unless its records have expired or are revoked");
         for (const auto& record : draft_)
-            require(record.pair != action.id || ledger.end_of(record.key) <= now.boot,
+            require(record.pair != action.id || ledger.end_of(record.key) <= now.boot ||
+                        memory.is_condemned(action.id),
                     "no pair is destroyed that the next ring will name");
         token_pairs.erase(action.id);
         strays += action.stray ? 1 : 0;
