@@ -15,6 +15,10 @@ struct TokenLink {
     std::shared_ptr<pkcs11::Token> token;
     pkcs11::Session keys;  ///< unwrapped keys are its session objects: they die with it
     std::uint64_t id;      ///< never the same twice in a process
+
+    /// Closes the session that owns the keys. False if it may still be there: a thread that sleeps can keep
+    /// this object for days, so nobody should leave that to its end.
+    bool destroy_keys() noexcept;
 };
 
 /// C_Initialize (fine if another has), the token of the URI, its mechanisms, a read-only session, a login
