@@ -12,6 +12,7 @@
 #include <thread>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <sys/stat.h>
 
@@ -19,16 +20,6 @@ namespace stek {
 namespace {
 
 using View = RingReader::View;
-
-/// Guards every reader's published view; taken only when a view changed. One for all, so that one fork
-/// handler keeps a child from inheriting it locked by a thread that it does not have.
-std::mutex& publishing() {
-    static std::mutex mutex;
-    static const int registered = pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); },
-                                                 [] { publishing().unlock(); });
-    static_cast<void>(registered);
-    return mutex;
-}
 
 /// A thread's own way to the last view of a reader. Few and fixed: a process has one reader, or one per
 /// library context; further ones share slots and only pay with a lock when they take turns. Weak: the thread
@@ -60,9 +51,48 @@ Digest digest_of(Bytes image) noexcept {
 
 struct RingReader::Impl {
     Impl(std::string path_, std::string location_)
-        : path(std::move(path_)),
-          location(std::move(location_)),
-          view(std::make_shared<const View>(View{nullptr, RingState::absent, "not looked for yet", 1, 1})) {}
+        : path(std::move(path_)), location(std::move(location_)), view(not_looked_for_yet(1)) {
+        const std::lock_guard lock(publishing());
+        readers().push_back(this);
+    }
+    ~Impl() {
+        const std::lock_guard lock(publishing());
+        std::erase(readers(), this);
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    static std::shared_ptr<const View> not_looked_for_yet(std::uint64_t sequence) {
+        return std::make_shared<const View>(
+            View{nullptr, RingState::absent, "not looked for yet", sequence, sequence});
+    }
+
+    /// Guards the list of readers and their published views; taken only when a view changed. One for all, so
+    /// that one fork handler keeps a child from inheriting it locked by a thread that it does not have.
+    static std::mutex& publishing() {
+        static std::mutex mutex;
+        static const int registered =
+            pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); }, begin_anew_in_a_child);
+        static_cast<void>(registered);
+        return mutex;
+    }
+    static std::vector<Impl*>& readers() {
+        static auto& all = *new std::vector<Impl*>;
+        return all;
+    }
+    /// A child that never looks would hold its parent's admission keys for ever.
+    static void begin_anew_in_a_child() {
+        for (Impl* reader : readers()) {
+            reader->first_look_done = false;
+            reader->looked_at = 0;
+            reader->stamp_settled = false;
+            reader->digest = {};
+            reader->next_end_boot_ms.reset();
+            reader->view = not_looked_for_yet(reader->sequence + 1);
+            reader->sequence = reader->view->sequence;
+        }
+        publishing().unlock();
+    }
 
     const std::string path;
     const std::uint64_t id = next_reader_id();

@@ -24,7 +24,8 @@ enum class RingState {
 /// file says.
 ///
 /// Only the reader owns a ring; a thread's cache does not keep it alive, so that one which sleeps for days
-/// holds no admission keys. What a caller was given it should let go of with the call.
+/// holds no admission keys. What a caller was given it should let go of with the call. A child of fork()
+/// begins without a ring.
 class RingReader {
   public:
     struct View {

@@ -36,6 +36,12 @@ bool TokenLink::destroy_keys() noexcept {
     return rv == CKR_OK || breaks_link(rv);  // who has no session any more has no objects of it
 }
 
+void TokenLink::destroy_inherited_keys() noexcept {
+    if (token->manufacturer() == "SoftHSM project" && keys.handle() != CK_INVALID_HANDLE) {
+        module->functions().C_CloseSession(keys.handle());
+    }
+}
+
 bool breaks_link(CK_RV rv) noexcept {
     switch (rv) {
         case CKR_CRYPTOKI_NOT_INITIALIZED:

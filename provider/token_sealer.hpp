@@ -67,6 +67,7 @@ class TokenSealer final : public Sealer {
     void watch_exit_and_forks();
     bool hold_calls() noexcept;  // nobody is in the module from here on, nobody changes the table
     void release_calls() noexcept;
+    void destroy_inherited_keys() noexcept;  // in a child, calls being held
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
     void failed(const std::string& reason, std::uint64_t begun_ms) noexcept;

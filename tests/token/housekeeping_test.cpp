@@ -173,8 +173,12 @@ BOOST_AUTO_TEST_CASE(gone_from_parent_and_child_where_both_serve) {
     Scene scene;
     IdleServer server(scene.conf());
     BOOST_REQUIRE(server.order('h') == "ok");
+    const pid_t idle = std::stoi(server.order('i'));
+    BOOST_TEST(scene.gone_from(idle), "a child inherits nothing");
     const pid_t child = std::stoi(server.order('f'));
     BOOST_REQUIRE(scene.held_by(child));
+    BOOST_TEST(scene.held_by(server.pid()), "its parent loses nothing by that");
+    BOOST_TEST(server.order('h') == "ok");
     scene.ring.drop(scene.name);
     gone_within_the_promise(scene, server.pid());
     gone_within_the_promise(scene, child);

@@ -6,6 +6,7 @@
 //     h   a full handshake and a resumed one, in memory       "ok" or "failed"
 //     t   the same in a thread that sleeps ever after         "ok" or "failed"
 //     f   forks; the child makes handshakes and is idle       its pid, or "failed"
+//     i   forks; the child is idle from the beginning         its pid
 //     F   forks; the child makes handshakes and exits         "ok" or "failed", when it has
 //     s   from now on no thread and no process can be made    "ok"
 //     x   exits by exit(3), as the end of the input does
@@ -87,9 +88,10 @@ int main() {
                 break;
             }
             case 'f':
+            case 'i':
                 if (::fork() == 0) {
                     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-                    if (server.serve()) {
+                    if (order == 'i' || server.serve()) {
                         std::printf("%d\n", ::getpid());
                     } else {
                         answer(false);
