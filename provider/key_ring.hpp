@@ -51,6 +51,7 @@ struct KeyRing {
     std::int64_t written_at = 0;  ///< Unix seconds
     std::uint64_t period = 3600;  ///< seconds per epoch
     std::vector<std::unique_ptr<RingRecord>> records;
+    std::vector<KeyName> left_out;  ///< by without_those_over(); not in the file
 };
 
 /// A record of its own with the same content.
@@ -85,6 +86,9 @@ const RingRecord* sealing_record(const KeyRing& ring, std::int64_t now, unsigned
 /// The record of that name if now < open_until, else null.
 const RingRecord* opening_record(const KeyRing& ring, const KeyName& name, std::int64_t now) noexcept;
 
+/// Whether a record has that name, or had it and was left out.
+bool is_known(const KeyRing& ring, const KeyName& name) noexcept;
+
 // --- what must go: pure functions of ring and time ---
 
 /// One moment on both clocks.
@@ -99,7 +103,8 @@ bool is_over(const RingRecord& record, Moment now) noexcept;
 /// When the first of the records will be over, in CLOCK_BOOTTIME milliseconds if the wall clock goes on as it
 /// does; no later than a day from now. Nothing if there are no records.
 std::optional<std::uint64_t> next_end(const KeyRing& ring, Moment now) noexcept;
-/// The ring itself if no record is over, else a copy of the rest. Throws std::bad_alloc.
+/// The ring itself if no record is over, else a copy of the rest, which still knows the names of the others.
+/// Throws std::bad_alloc.
 std::shared_ptr<const KeyRing> without_those_over(std::shared_ptr<const KeyRing> ring, Moment now);
 
 }  // namespace stek

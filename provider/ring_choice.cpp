@@ -76,6 +76,11 @@ const RingRecord* opening_record(const KeyRing& ring, const KeyName& name, std::
     return found != ring.records.end() && now < (*found)->open_until ? found->get() : nullptr;
 }
 
+bool is_known(const KeyRing& ring, const KeyName& name) noexcept {
+    return std::ranges::find(ring.left_out, name) != ring.left_out.end() ||
+           std::ranges::any_of(ring.records, [&](const auto& record) { return record->name == name; });
+}
+
 Moment Moment::now() noexcept {
     return {milliseconds_of(CLOCK_REALTIME), static_cast<std::uint64_t>(milliseconds_of(CLOCK_BOOTTIME))};
 }
@@ -104,8 +109,11 @@ std::shared_ptr<const KeyRing> without_those_over(std::shared_ptr<const KeyRing>
     rest->generation = ring->generation;
     rest->written_at = ring->written_at;
     rest->period = ring->period;
+    rest->left_out = ring->left_out;
     for (const auto& record : ring->records) {
-        if (!is_over(*record, now))
+        if (is_over(*record, now))
+            rest->left_out.push_back(record->name);
+        else
             rest->records.push_back(copy_of(*record));
     }
     return rest;

@@ -2,8 +2,8 @@
 #define BOOST_TEST_MODULE tls_idle_workers
 #include "daemon/access.hpp"
 #include "tests/attack/softhsm_file.hpp"
-#include "tests/fixtures/memory_search.hpp"
 #include "tests/fixtures/nginx.hpp"
+#include "tests/fixtures/other_process.hpp"
 #include "tests/tls/scene.hpp"
 
 #include <algorithm>

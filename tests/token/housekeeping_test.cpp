@@ -4,7 +4,7 @@
 #define BOOST_TEST_MODULE housekeeping
 #include "tests/fixtures/journal_catcher.hpp"
 #include "tests/fixtures/known_ring.hpp"
-#include "tests/fixtures/memory_search.hpp"
+#include "tests/fixtures/other_process.hpp"
 #include "tests/token/idle_server.hpp"
 
 #include <atomic>
@@ -24,6 +24,10 @@ namespace {
 
 constexpr auto promised = 2s;
 constexpr const char* thread_name = "stek-housekeep";
+
+std::size_t threads_of(pid_t process) {
+    return threads_named(process, thread_name).size();
+}
 
 bool within(std::chrono::milliseconds limit, const std::function<bool()>& holds) {
     const auto until = std::chrono::steady_clock::now() + limit;
@@ -86,10 +90,24 @@ void gone_within_the_promise(const Scene& scene, pid_t process) {
 BOOST_AUTO_TEST_CASE(no_thread_before_the_first_key) {
     Scene scene;
     IdleServer server(scene.conf());
-    BOOST_TEST(!within(1s, [&] { return threads_named(server.pid(), thread_name) > 0; }));
+    BOOST_TEST(!within(1s, [&] { return threads_of(server.pid()) > 0; }));
     BOOST_TEST(server.order('h') == "ok");
-    BOOST_TEST(within(1s, [&] { return threads_named(server.pid(), thread_name) == 1; }));
+    BOOST_TEST(within(1s, [&] { return threads_of(server.pid()) == 1; }));
     BOOST_TEST(server.exit() == 0);
+}
+
+BOOST_AUTO_TEST_CASE(the_thread_sleeps_while_nothing_changes) {
+    Scene scene;
+    IdleServer server(scene.conf());
+    BOOST_REQUIRE(server.order('h') == "ok");
+    std::this_thread::sleep_for(500ms);
+    const auto threads = threads_named(server.pid(), thread_name);
+    BOOST_REQUIRE(threads.size() == 1U);
+    const auto before = sleeps_of(server.pid(), threads.front());
+    std::this_thread::sleep_for(4s);
+    BOOST_TEST(sleeps_of(server.pid(), threads.front()) == before);
+    scene.ring.write();
+    BOOST_TEST(within(promised, [&] { return sleeps_of(server.pid(), threads.front()) > before; }));
 }
 
 BOOST_AUTO_TEST_CASE(gone_when_the_open_window_is_over) {
@@ -100,7 +118,7 @@ BOOST_AUTO_TEST_CASE(gone_when_the_open_window_is_over) {
     // No stekd: the file stays as it is.
     BOOST_REQUIRE(within(10s, [&] { return scene.over(); }));
     gone_within_the_promise(scene, server.pid());
-    BOOST_TEST(within(promised, [&] { return threads_named(server.pid(), thread_name) == 0; }),
+    BOOST_TEST(within(promised, [&] { return threads_of(server.pid()) == 0; }),
                "nothing is left to look after");
 }
 
@@ -142,7 +160,7 @@ BOOST_AUTO_TEST_CASE(gone_when_the_ring_is_each_time) {
         BOOST_REQUIRE(scene.held_by(server.pid()));
         scene.ring.remove_file();
         gone_within_the_promise(scene, server.pid());
-        BOOST_TEST(within(promised, [&] { return threads_named(server.pid(), thread_name) == 0; }));
+        BOOST_TEST(within(promised, [&] { return threads_of(server.pid()) == 0; }));
         scene.ring.write();
     }
 }
@@ -162,8 +180,8 @@ BOOST_AUTO_TEST_CASE(gone_from_the_child_of_a_fork) {
     IdleServer server(scene.conf());
     const pid_t child = std::stoi(server.order('f'));
     BOOST_REQUIRE(scene.held_by(child));
-    BOOST_TEST(within(1s, [&] { return threads_named(child, thread_name) == 1; }));
-    BOOST_TEST(threads_named(server.pid(), thread_name) == 0U, "the parent has taken no key");
+    BOOST_TEST(within(1s, [&] { return threads_of(child) == 1; }));
+    BOOST_TEST(threads_of(server.pid()) == 0U, "the parent has taken no key");
     BOOST_TEST(scene.gone_from(server.pid()));
     scene.ring.drop(scene.name);
     gone_within_the_promise(scene, child);
@@ -200,7 +218,7 @@ BOOST_AUTO_TEST_CASE(without_a_thread_it_serves_and_says_so) {
     IdleServer server(scene.conf());
     BOOST_REQUIRE(server.order('s') == "ok");
     BOOST_TEST(server.order('h') == "ok");
-    BOOST_TEST(threads_named(server.pid(), thread_name) == 0U);
+    BOOST_TEST(threads_of(server.pid()) == 0U);
     BOOST_TEST(scene.journal.says("STEK_STATE=not-looked-after"));
     scene.ring.drop(scene.name);
     scene.ring.add_current();
