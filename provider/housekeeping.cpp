@@ -17,6 +17,7 @@
 
 #include <openssl/crypto.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 namespace stek {
@@ -26,6 +27,7 @@ constexpr std::size_t stack_size = std::size_t{256} << 10;
 constexpr std::chrono::milliseconds wait_for_chore{500};
 constexpr std::chrono::milliseconds events_are_gathered_for{10};
 constexpr std::uint64_t look_each_ms = 1000;
+constexpr std::uint64_t shortest_sleep_ms = 10;
 
 /// The descriptors that a thread sleeps on. A child closes its copies.
 struct Bed {
@@ -50,6 +52,13 @@ std::atomic<bool> exiting{false};
 void wait_until_nothing_is_touched() noexcept {
     exiting.store(true);
     const auto lock = lock_for_a_while(working(), wait_for_chore);
+}
+
+/// The descriptor, or -1: servers close descriptors that they do not know when they go to the background, and
+/// then the number may be a client's connection. What inotify, timerfd and eventfd give is of no type.
+int if_still_ours(int fd) noexcept {
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 && (status.st_mode & S_IFMT) == 0 ? fd : -1;
 }
 
 /// Registered after the sealer's handlers, which are there before the first key: so that in both a chore is
@@ -124,21 +133,22 @@ struct Housekeeper::Work {
         }
     }
     void sleep(Bed& bed, std::uint64_t until_ms, bool watched) const noexcept {
+        pollfd on[] = {{if_still_ours(alarm.get()), POLLIN, 0},
+                       {if_still_ours(bed.watch.descriptor()), POLLIN, 0},
+                       {if_still_ours(bed.timer.get()), POLLIN, 0}};
         const std::uint64_t now_ms = Moment::now().boot_ms;
-        if (!watched || !alarm)
+        if (!watched || on[0].fd < 0 || on[1].fd < 0)
             until_ms = std::min(until_ms, now_ms + look_each_ms);
+        until_ms = std::max(until_ms, now_ms + shortest_sleep_ms);
         itimerspec due{};
         due.it_value.tv_sec = static_cast<time_t>(until_ms / 1000);
         due.it_value.tv_nsec = static_cast<long>(until_ms % 1000 * 1'000'000);
-        const bool timed = ::timerfd_settime(bed.timer.get(), TFD_TIMER_ABSTIME, &due, nullptr) == 0;
-        pollfd on[] = {
-            {alarm.get(), POLLIN, 0}, {bed.watch.descriptor(), POLLIN, 0}, {bed.timer.get(), POLLIN, 0}};
-        const auto left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
-        if (::poll(on, std::size(on), timed ? -1 : static_cast<int>(left_ms)) <= 0)
+        const bool timed = ::timerfd_settime(on[2].fd, TFD_TIMER_ABSTIME, &due, nullptr) == 0;
+        if (::poll(on, std::size(on), timed ? -1 : static_cast<int>(until_ms - now_ms)) <= 0)
             return;
         if (on[0].revents != 0) {
             std::uint64_t count = 0;
-            static_cast<void>(!::read(alarm.get(), &count, sizeof count));
+            static_cast<void>(!::read(on[0].fd, &count, sizeof count));
         }
         if (on[1].revents != 0) {
             std::this_thread::sleep_for(events_are_gathered_for);
