@@ -18,22 +18,6 @@ namespace {
 
 constexpr int most_passes = 8;
 
-std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
-    auto to = std::make_unique<RingRecord>();
-    to->epoch = from.epoch;
-    to->revision = from.revision;
-    to->not_before = from.not_before;
-    to->seal_until = from.seal_until;
-    to->open_until = from.open_until;
-    to->destroy_at = from.destroy_at;
-    to->name = from.name;
-    std::copy_n(from.admission_key.data(), from.admission_key.size(), to->admission_key.data());
-    to->pair = from.pair;
-    to->oaep = from.oaep;
-    to->wrapped_key = from.wrapped_key;
-    return to;
-}
-
 }  // namespace
 
 Now read_clocks() {

@@ -39,9 +39,21 @@ Session& Session::operator=(Session&& other) noexcept {
 }
 
 Session::~Session() {
-    if (handle_ != CK_INVALID_HANDLE && token_->module().usable_here()) {
-        token_->module().functions().C_CloseSession(handle_);
+    close();
+}
+
+CK_RV Session::close() noexcept {
+    if (handle_ == CK_INVALID_HANDLE) {
+        return CKR_OK;
     }
+    if (!token_->module().usable_here()) {
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    }
+    const CK_RV rv = token_->module().functions().C_CloseSession(handle_);
+    if (rv == CKR_OK) {
+        handle_ = CK_INVALID_HANDLE;
+    }
+    return rv;
 }
 
 CK_FUNCTION_LIST& Session::functions(const char* call) {

@@ -35,6 +35,9 @@ class Session {
     [[nodiscard]] const std::shared_ptr<Token>& shared_token() const noexcept { return token_; }
     [[nodiscard]] CK_SESSION_HANDLE handle() const noexcept { return handle_; }
     [[nodiscard]] bool spent() const noexcept { return spent_; }
+    /// Closes it now, its session objects with it. C_CloseSession's answer: not CKR_OK, it can be tried
+    /// again.
+    CK_RV close() noexcept;
     /// Forgets the session without closing it, for when the module may not be called.
     void abandon() noexcept { handle_ = CK_INVALID_HANDLE; }
 

@@ -65,6 +65,7 @@ Token::Token(std::shared_ptr<Module> module, CK_SLOT_ID slot, const CK_TOKEN_INF
       flags_(info.flags),
       label_(unpadded(info.label)),
       serial_(unpadded(info.serialNumber)),
+      manufacturer_(unpadded(info.manufacturerID)),
       login_(std::make_shared<LoginState>()) {}
 
 std::shared_ptr<Token> Token::find(const std::shared_ptr<Module>& module, const TokenUri& uri,

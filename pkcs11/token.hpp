@@ -41,6 +41,7 @@ class Token {
 
     [[nodiscard]] const std::string& label() const noexcept { return label_; }    ///< trailing blanks cut
     [[nodiscard]] const std::string& serial() const noexcept { return serial_; }  ///< trailing blanks cut
+    [[nodiscard]] const std::string& manufacturer() const noexcept { return manufacturer_; }  ///< likewise
     [[nodiscard]] CK_SLOT_ID slot() const noexcept { return slot_; }
     [[nodiscard]] CK_FLAGS flags() const noexcept { return flags_; }  ///< as read when found (C_GetTokenInfo)
     [[nodiscard]] Module& module() const noexcept { return *module_; }
@@ -52,7 +53,7 @@ class Token {
     std::shared_ptr<Module> module_;
     CK_SLOT_ID slot_;
     CK_FLAGS flags_;
-    std::string label_, serial_;
+    std::string label_, serial_, manufacturer_;
     std::shared_ptr<struct LoginState> login_;
 };
 

@@ -32,6 +32,11 @@ class CallGate {
         return false;
     }
     static void leave(Slot& slot) noexcept { slot.inside.store(false, std::memory_order_release); }
+    /// Leaves at the end of its scope.
+    struct Leaving {
+        Slot& slot;
+        ~Leaving() { leave(slot); }
+    };
 
     /// Shuts the gate and waits until every thread but `own` has left. False (and the gate is open again)
     /// after `limit`.

@@ -6,16 +6,20 @@
 #include "provider/token_sealer.hpp"
 
 #include <cstdlib>
+#include <cstring>
 #include <unistd.h>
 
 namespace stek {
 
 namespace {
 
+constexpr std::uint64_t asked_again_after_ms = 1000;  // a token that is busy or down
+
 SealerEvents events_of(Process& process) {
     return {
         .key_taken =
-            [](const RingRecord& record) {
+            [&process](const RingRecord& record) {
+                process.look_after_keys();
                 journal::send(journal::Level::info,
                               "took the ticket key of epoch " + std::to_string(record.epoch) + " revision " +
                                   std::to_string(record.revision),
@@ -44,7 +48,32 @@ Process::Process(const Settings& settings, const std::shared_ptr<const pkcs11::L
       parent(parent),
       ring(settings.keyring, settings.location),
       counters(settings.stats),
-      sealer(std::make_unique<TokenSealer>(settings, library, events_of(*this))) {}
+      sealer(std::make_unique<TokenSealer>(settings, library, events_of(*this))),
+      housekeeper(settings.keyring, [this] { return tidy_up(); }) {}
+
+NextLook Process::tidy_up() noexcept {
+    const auto view = ring.look_now();
+    const Moment now = Moment::now();
+    if (!sealer->keep_only(view->ring)) {
+        return now.boot_ms + asked_again_after_ms;
+    }
+    return view->ring ? next_end(*view->ring, now) : std::nullopt;
+}
+
+void Process::look_after_keys() noexcept {
+    const int error = housekeeper.begin();
+    if (error != 0 && !not_looked_after_.exchange(true)) {
+        journal::tell([&] {
+            const std::string reason = std::strerror(error);
+            journal::send(
+                journal::Level::warning,
+                "no thread to be had: keys whose time is over, or that are revoked, stay in this process "
+                "until its next handshake: " +
+                    reason,
+                {{"STEK_STATE", "not-looked-after"}, {"STEK_REASON", reason}});
+        });
+    }
+}
 
 ProviderContext::ProviderContext(const std::map<std::string, std::string>& section) {
     try {
@@ -75,8 +104,8 @@ ProviderContext::ProviderContext(const std::map<std::string, std::string>& secti
 
 ProviderContext::~ProviderContext() {
     Process* process = process_.load();
-    if (process != nullptr && process->pid == getpid()) {
-        delete process;
+    if (process != nullptr && process->pid == getpid() && process->housekeeper.stop()) {
+        delete process;  // else its thread is held up in the token, or all ends anyway
     }
 }
 
@@ -122,15 +151,12 @@ void ProviderContext::tell_of(const RingReader::View& view) const {
 }
 
 std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept {
-    const auto& view = process.ring.current(coarse_seconds());
-    if (!view) {
-        return nullptr;
-    }
-    auto seen = process.ring_sequence_seen.load(std::memory_order_relaxed);
-    if (seen != view->sequence && process.ring_sequence_seen.compare_exchange_strong(seen, view->sequence)) {
+    const auto view = process.ring.current(coarse_seconds());
+    auto seen = process.ring_news_seen.load(std::memory_order_relaxed);
+    if (seen != view->news && process.ring_news_seen.compare_exchange_strong(seen, view->news)) {
         journal::tell([&] { tell_of(*view); });
         if (!view->ring) {
-            process.sealer->forget_all();
+            process.sealer->keep_only(nullptr);
         }
     }
     return view->ring;

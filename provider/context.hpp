@@ -4,6 +4,7 @@
 #include "pkcs11/module.hpp"
 #include "provider/counters.hpp"
 #include "provider/decline_log.hpp"
+#include "provider/housekeeping.hpp"
 #include "provider/kdf.hpp"
 #include "provider/ring_reader.hpp"
 #include "provider/sealer.hpp"
@@ -46,7 +47,16 @@ struct Process {
     RingReader ring;
     ToldCounters counters;
     std::unique_ptr<Sealer> sealer;
-    std::atomic<std::uint64_t> ring_sequence_seen{0};
+    std::atomic<std::uint64_t> ring_news_seen{0};
+    Housekeeper housekeeper;  ///< from the first key on; ends before the others
+
+    /// Lets go of what is over or revoked: records of the ring, keys in the token.
+    NextLook tidy_up() noexcept;
+    /// A key was taken. Says so once if nobody can look after it.
+    void look_after_keys() noexcept;
+
+  private:
+    std::atomic<bool> not_looked_after_{false};
 };
 
 class ProviderContext {

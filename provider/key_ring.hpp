@@ -51,7 +51,11 @@ struct KeyRing {
     std::int64_t written_at = 0;  ///< Unix seconds
     std::uint64_t period = 3600;  ///< seconds per epoch
     std::vector<std::unique_ptr<RingRecord>> records;
+    std::vector<KeyName> left_out;  ///< by without_those_over(); not in the file
 };
+
+/// A record of its own with the same content.
+std::unique_ptr<RingRecord> copy_of(const RingRecord& record);
 
 /// Why a ring file was not taken; what() is fit for a log.
 class RingError : public std::runtime_error {
@@ -81,5 +85,26 @@ void replace_ring_file(const std::string& path, Bytes file, const std::function<
 const RingRecord* sealing_record(const KeyRing& ring, std::int64_t now, unsigned stale_epochs) noexcept;
 /// The record of that name if now < open_until, else null.
 const RingRecord* opening_record(const KeyRing& ring, const KeyName& name, std::int64_t now) noexcept;
+
+/// Whether a record has that name, or had it and was left out.
+bool is_known(const KeyRing& ring, const KeyName& name) noexcept;
+
+// --- what must go: pure functions of ring and time ---
+
+/// One moment on both clocks.
+struct Moment {
+    std::int64_t wall_ms = 0;   ///< since 1970
+    std::uint64_t boot_ms = 0;  ///< CLOCK_BOOTTIME
+    static Moment now() noexcept;
+};
+
+/// Its time is over: it opens no more by the wall clock, or it is to be destroyed by its age.
+bool is_over(const RingRecord& record, Moment now) noexcept;
+/// When the first of the records will be over, in CLOCK_BOOTTIME milliseconds if the wall clock goes on as it
+/// does; no later than a day from now. Nothing if there are no records.
+std::optional<std::uint64_t> next_end(const KeyRing& ring, Moment now) noexcept;
+/// The ring itself if no record is over, else a copy of the rest, which still knows the names of the others.
+/// Throws std::bad_alloc.
+std::shared_ptr<const KeyRing> without_those_over(std::shared_ptr<const KeyRing> ring, Moment now);
 
 }  // namespace stek

@@ -4,14 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <chrono>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <pthread.h>
 #include <thread>
-#include <time.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include <sys/stat.h>
 
@@ -20,21 +21,13 @@ namespace {
 
 using View = RingReader::View;
 
-/// Guards every reader's published view; taken only when a view changed. One for all, so that one fork
-/// handler keeps a child from inheriting it locked by a thread that it does not have.
-std::mutex& publishing() {
-    static std::mutex mutex;
-    static const int registered = pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); },
-                                                 [] { publishing().unlock(); });
-    static_cast<void>(registered);
-    return mutex;
-}
-
-/// A thread's own copy of the last view of a reader. Few and fixed: a process has one reader, or one per
-/// library context; further ones share slots and only pay with a lock when they take turns.
+/// A thread's own way to the last view of a reader. Few and fixed: a process has one reader, or one per
+/// library context; further ones share slots and only pay with a lock when they take turns. Weak: the thread
+/// may sleep for days.
 struct Cached {
     std::uint64_t reader = 0;
-    std::shared_ptr<const View> view;
+    std::uint64_t sequence = 0;
+    std::weak_ptr<const View> view;
 };
 constexpr std::size_t cached_readers = 4;
 thread_local std::array<Cached, cached_readers> thread_cache;
@@ -58,9 +51,48 @@ Digest digest_of(Bytes image) noexcept {
 
 struct RingReader::Impl {
     Impl(std::string path_, std::string location_)
-        : path(std::move(path_)),
-          location(std::move(location_)),
-          view(std::make_shared<const View>(View{nullptr, RingState::absent, "not looked for yet", 1})) {}
+        : path(std::move(path_)), location(std::move(location_)), view(not_looked_for_yet(1)) {
+        const std::lock_guard lock(publishing());
+        readers().push_back(this);
+    }
+    ~Impl() {
+        const std::lock_guard lock(publishing());
+        std::erase(readers(), this);
+    }
+    Impl(const Impl&) = delete;
+    Impl& operator=(const Impl&) = delete;
+
+    static std::shared_ptr<const View> not_looked_for_yet(std::uint64_t sequence) {
+        return std::make_shared<const View>(
+            View{nullptr, RingState::absent, "not looked for yet", sequence, sequence});
+    }
+
+    /// Guards the list of readers and their published views; taken only when a view changed. One for all, so
+    /// that one fork handler keeps a child from inheriting it locked by a thread that it does not have.
+    static std::mutex& publishing() {
+        static std::mutex mutex;
+        static const int registered =
+            pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); }, begin_anew_in_a_child);
+        static_cast<void>(registered);
+        return mutex;
+    }
+    static std::vector<Impl*>& readers() {
+        static auto& all = *new std::vector<Impl*>;
+        return all;
+    }
+    /// A child that never looks would hold its parent's admission keys for ever.
+    static void begin_anew_in_a_child() {
+        for (Impl* reader : readers()) {
+            reader->first_look_done = false;
+            reader->looked_at = 0;
+            reader->stamp_settled = false;
+            reader->digest = {};
+            reader->next_end_boot_ms.reset();
+            reader->view = not_looked_for_yet(reader->sequence + 1);
+            reader->sequence = reader->view->sequence;
+        }
+        publishing().unlock();
+    }
 
     const std::string path;
     const std::uint64_t id = next_reader_id();
@@ -75,6 +107,8 @@ struct RingReader::Impl {
     FileStamp stamp{};
     bool stamp_settled = false;
     Digest digest{};
+    std::optional<std::uint64_t> next_end_boot_ms;  // of the records in the view
+    std::int64_t clock_set_back_before_s = 0;       // by this wall clock the file has more than the view
 
     // Under publishing().
     std::string location;
@@ -98,12 +132,15 @@ struct RingReader::Impl {
         const std::lock_guard lock(publishing());
         return view;
     }
-    void publish(std::shared_ptr<const KeyRing> ring, RingState state, std::string reason) {
+    enum class Change { of_the_file, of_time };
+    void publish(std::shared_ptr<const KeyRing> ring, RingState state, std::string reason,
+                 Change change = Change::of_the_file) {
         const auto before = published();
         if (before->ring == ring && before->state == state && before->reason == reason)
             return;
-        auto next =
-            std::make_shared<View>(View{std::move(ring), state, std::move(reason), before->sequence + 1});
+        const auto number = before->sequence + 1;
+        auto next = std::make_shared<View>(View{std::move(ring), state, std::move(reason), number,
+                                                change == Change::of_time ? before->news : number});
         std::shared_ptr<const View> old = next;
         const std::lock_guard lock(publishing());
         if (location.empty() && next->ring != nullptr)
@@ -145,33 +182,59 @@ struct RingReader::Impl {
     }
 
     void look() {
-        if (!changed())
-            return;
-        stamp_settled = false;
-        try {
-            take(read_ring_image(path));
-        } catch (const std::exception& error) {
-            publish(published()->ring, RingState::corrupt, path + ": " + error.what());
+        const Moment now = Moment::now();
+        const bool regained = now.wall_ms / 1000 < clock_set_back_before_s;
+        if (regained)
+            digest = {};  // the same bytes say more now
+        if (regained || changed()) {
+            stamp_settled = false;
+            try {
+                take(read_ring_image(path), now);
+            } catch (const std::exception& error) {
+                publish(published()->ring, RingState::corrupt, path + ": " + error.what());
+            }
         }
+        if (next_end_boot_ms && now.boot_ms >= *next_end_boot_ms)
+            drop_those_over(now);
     }
 
-    void take(std::optional<RingImage> image) {
+    void take(std::optional<RingImage> image, Moment now) {
         if (!image) {
             publish(nullptr, RingState::absent, path + ": no key ring there");
+            next_end_boot_ms.reset();
+            clock_set_back_before_s = 0;
             return;
         }
-        timespec now{};
-        ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
         stamp = image->stamp;
-        stamp_settled = stamp.settled_by(now.tv_sec);
+        stamp_settled = stamp.settled_by(now.wall_ms / 1000);
         std::shared_ptr<const KeyRing> ring = decode_ring(image->bytes.bytes());
         if (const std::string ours = accepted_location(); !ours.empty() && ring->location != ours)
             throw RingError("key ring: of location " + ring->location + ", not " + ours);
         const Digest read = digest_of(image->bytes.bytes());
         if (published()->state == RingState::good && read == digest)
             return;
-        publish(std::move(ring), RingState::good, {});
+        clock_set_back_before_s = 0;
+        auto rest = keep(ring, now);
+        publish(std::move(rest), RingState::good, {});
         digest = read;
+    }
+
+    /// What is not over of a ring, and notes of when to look at it again.
+    std::shared_ptr<const KeyRing> keep(const std::shared_ptr<const KeyRing>& ring, Moment now) {
+        for (const auto& record : ring->records) {
+            // Over by its age it is for good. By the wall clock alone it comes back if that is set back.
+            if (is_over(*record, now) && now.boot_ms / 1000 < record->destroy_at)
+                clock_set_back_before_s = std::max(clock_set_back_before_s, record->open_until);
+        }
+        auto rest = without_those_over(ring, now);
+        next_end_boot_ms = next_end(*rest, now);
+        return rest;
+    }
+
+    void drop_those_over(Moment now) {
+        const auto before = published();
+        if (before->ring != nullptr)
+            publish(keep(before->ring, now), before->state, before->reason, Change::of_time);
     }
 };
 
@@ -196,7 +259,21 @@ bool RingReader::look_again(std::uint64_t monotonic_milliseconds) noexcept {
     return true;
 }
 
-const std::shared_ptr<const View>& RingReader::current(std::uint64_t monotonic_seconds) noexcept {
+std::shared_ptr<const View> RingReader::look_now() noexcept {
+    Impl& impl = *impl_;
+    while (!impl.begin_look())
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const Impl::EndLook end{&impl};
+    try {
+        impl.look();
+    } catch (const std::exception&) {
+        // Out of memory: the view stays.
+    }
+    impl.first_look_done.store(true, std::memory_order_release);
+    return impl.published();
+}
+
+std::shared_ptr<const View> RingReader::current(std::uint64_t monotonic_seconds) noexcept {
     Impl& impl = *impl_;
     try {
         impl.refresh(monotonic_seconds);
@@ -204,9 +281,13 @@ const std::shared_ptr<const View>& RingReader::current(std::uint64_t monotonic_s
         // Out of memory: the view stays, and the next second tries again.
     }
     Cached& cached = thread_cache[impl.id % cached_readers];
-    if (cached.reader != impl.id || cached.view->sequence != impl.sequence.load(std::memory_order_acquire))
-        cached = {impl.id, impl.published()};
-    return cached.view;
+    if (cached.reader == impl.id && cached.sequence == impl.sequence.load(std::memory_order_acquire)) {
+        if (auto view = cached.view.lock())
+            return view;
+    }
+    auto view = impl.published();
+    cached = {impl.id, view->sequence, view};
+    return view;
 }
 
 }  // namespace stek

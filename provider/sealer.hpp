@@ -28,8 +28,9 @@ class Sealer {
     /// given up.
     virtual SealStatus prepare(const std::shared_ptr<const KeyRing>& ring,
                                const RingRecord& record) noexcept = 0;
-    /// Gives up every key: the ring is gone.
-    virtual void forget_all() noexcept = 0;
+    /// Gives up the keys that have no record in `ring`; null: every one. For who has no record to prepare:
+    /// the ring is gone, or nobody comes. False if a key may still be there: ask again.
+    virtual bool keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept = 0;
     /// out: plaintext.size() + 16 bytes, ciphertext then tag. Wiped unless ok.
     virtual SealStatus seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
                             std::uint8_t* out) noexcept = 0;

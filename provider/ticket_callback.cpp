@@ -213,9 +213,7 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
     std::memcpy(name.data(), key_name, name.size());
     const RingRecord* record = opening_record(*call.ring, name, call.now);
     if (record == nullptr) {
-        const bool known =
-            std::ranges::any_of(call.ring->records, [&](const auto& each) { return each->name == name; });
-        if (known) {
+        if (is_known(*call.ring, name)) {
             return declined(call.process, Decline::expired_key);
         }
         // Another worker may have seen a new ring, and sealed under its key, within this second.

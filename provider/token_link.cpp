@@ -31,6 +31,17 @@ std::shared_ptr<TokenLink> connect_token(const Settings& settings,
     }
 }
 
+bool TokenLink::destroy_keys() noexcept {
+    const CK_RV rv = keys.close();
+    return rv == CKR_OK || breaks_link(rv);  // who has no session any more has no objects of it
+}
+
+void TokenLink::destroy_inherited_keys() noexcept {
+    if (token->manufacturer() == "SoftHSM project" && keys.handle() != CK_INVALID_HANDLE) {
+        module->functions().C_CloseSession(keys.handle());
+    }
+}
+
 bool breaks_link(CK_RV rv) noexcept {
     switch (rv) {
         case CKR_CRYPTOKI_NOT_INITIALIZED:

@@ -15,6 +15,14 @@ struct TokenLink {
     std::shared_ptr<pkcs11::Token> token;
     pkcs11::Session keys;  ///< unwrapped keys are its session objects: they die with it
     std::uint64_t id;      ///< never the same twice in a process
+
+    /// Closes the session that owns the keys. False if it may still be there: a thread that sleeps can keep
+    /// this object for days, so nobody should leave that to its end.
+    bool destroy_keys() noexcept;
+    /// In a child, of its parent's link, while nobody is in the module: where the token is memory of the
+    /// process, the child has a copy of the keys, and loses it. Other tokens are left alone: a call there
+    /// could reach the parent's session.
+    void destroy_inherited_keys() noexcept;
 };
 
 /// C_Initialize (fine if another has), the token of the URI, its mechanisms, a read-only session, a login

@@ -88,7 +88,7 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
     const auto begun = coarse_milliseconds();
     try {
         Local& mine = local();
-        if (mine.table && mine.table->ring == ring && !relink_.load(std::memory_order_relaxed) &&
+        if (mine.table && mine.table->compared_with(ring) && !relink_.load(std::memory_order_relaxed) &&
             find(mine, record.name) != nullptr) {
             return back_off_.resting() ? SealStatus::token_down : SealStatus::ok;
         }
@@ -137,8 +137,10 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
                             table_->link->module->usable_here() && !relink_.load();
     if (same_token) {
         next->link = table_->link;
-        keep_keys_of(*ring, next);
-    } else {
+        keep_keys_of(ring.get(), next);
+    }
+    if (!same_token || relink_.load()) {
+        next->keys.clear();
         next->link = connect(mine, ring->token_serial);
         relink_.store(false);
     }
@@ -165,11 +167,12 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
     publish(std::move(next));
 }
 
-void TokenSealer::keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next) {
+void TokenSealer::keep_keys_of(const KeyRing* ring, std::shared_ptr<Table>& next) {
     std::vector<std::shared_ptr<const Key>> gone;
     for (const auto& key : table_->keys) {
-        const bool kept =
-            std::ranges::any_of(ring.records, [&](const auto& known) { return known->name == key->name; });
+        const bool kept = ring != nullptr && std::ranges::any_of(ring->records, [&](const auto& known) {
+                              return known->name == key->name;
+                          });
         (kept ? next->keys : gone).push_back(key);
     }
     if (gone.empty()) {
@@ -177,17 +180,27 @@ void TokenSealer::keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next
     }
     // Published first: a thread whose call fails under an old table is then told from a broken token.
     publish(std::make_shared<Table>(*next));
-    destroy(*next->link, gone);
+    destroy(next->link, gone);
 }
 
-void TokenSealer::destroy(TokenLink& link, const std::vector<std::shared_ptr<const Key>>& keys) {
+void TokenSealer::destroy(const std::shared_ptr<TokenLink>& link,
+                          const std::vector<std::shared_ptr<const Key>>& keys) {
     for (const auto& key : keys) {
         try {
-            link.keys.destroy(key->handle);
+            link->keys.destroy(key->handle);
         } catch (const pkcs11::Error&) {
-            relink_.store(true);  // the key must not stay: a new link drops its whole session
+            // The key must not stay: the whole session goes, and a new link is made at the next prepare.
+            relink_.store(true);
+            given_up_links_.push_back(link);
+            destroy_keys_of_given_up_links();
+            return;
         }
     }
+}
+
+bool TokenSealer::destroy_keys_of_given_up_links() noexcept {
+    std::erase_if(given_up_links_, [](const auto& link) { return link->destroy_keys(); });
+    return given_up_links_.empty();
 }
 
 std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& serial) {
@@ -201,32 +214,43 @@ std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& 
         publish(nullptr);
         mine.session.reset();
         old->module->finalize();
+    } else if (old) {
+        publish(nullptr);
+        given_up_links_.push_back(old);
     }
     struct Reopen {
         CallGate& gate;
         ~Reopen() { gate.open(); }
     } const reopen{*gate_};
     watch_exit_and_forks();
+    destroy_keys_of_given_up_links();
     return connect_token(settings_, library_, serial);
 }
 
-void TokenSealer::forget_all() noexcept {
+bool TokenSealer::keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept {
     try {
-        Local& mine = local();
-        if (!mine.table || mine.table->keys.empty()) {
-            return;
-        }
         const auto lock = lock_for_a_while(mutex_);
-        if (!lock || !table_) {
-            return;
+        if (!lock) {
+            return false;
         }
-        const auto gone = table_->keys;
-        auto next = std::make_shared<Table>();
-        next->link = table_->link;
-        publish(next);
-        destroy(*next->link, gone);
+        if (!table_ && given_up_links_.empty()) {
+            return true;
+        }
+        const auto slot = gate_->make_slot();
+        if (!gate_->enter(*slot)) {
+            return false;
+        }
+        const CallGate::Leaving leaving{*slot};
+        if (table_) {
+            auto next = std::make_shared<Table>();
+            next->link = table_->link;
+            next->ring = ring;
+            keep_keys_of(ring.get(), next);
+        }
+        return destroy_keys_of_given_up_links();
     } catch (const std::exception&) {
         relink_.store(true);
+        return false;
     }
 }
 

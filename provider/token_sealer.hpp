@@ -41,7 +41,7 @@ class TokenSealer final : public Sealer {
 
     SealStatus prepare(const std::shared_ptr<const KeyRing>& ring,
                        const RingRecord& record) noexcept override;
-    void forget_all() noexcept override;
+    bool keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept override;
     SealStatus seal(const KeyName& key, Bytes iv, Bytes aad, Bytes plaintext,
                     std::uint8_t* out) noexcept override;
     SealStatus open(const KeyName& key, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out) noexcept override;
@@ -61,12 +61,14 @@ class TokenSealer final : public Sealer {
                            std::uint64_t begun_ms) noexcept;
     bool known_answer(Local& mine, const Key& key) noexcept;
     void take_key(Local& mine, const std::shared_ptr<const KeyRing>& ring, const RingRecord& record);
-    void keep_keys_of(const KeyRing& ring, std::shared_ptr<Table>& next);
-    void destroy(TokenLink& link, const std::vector<std::shared_ptr<const Key>>& keys);
+    void keep_keys_of(const KeyRing* ring, std::shared_ptr<Table>& next);
+    void destroy(const std::shared_ptr<TokenLink>& link, const std::vector<std::shared_ptr<const Key>>& keys);
+    bool destroy_keys_of_given_up_links() noexcept;
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void watch_exit_and_forks();  // before the first call; throws TokenError in a process that may make none
     bool hold_calls() noexcept;   // nobody is in the module from here on, nobody changes the table
     void release_calls() noexcept;
+    void destroy_inherited_keys() noexcept;  // in a child, calls being held
     void publish(std::shared_ptr<const Table> table);
     void stop_calls() noexcept;
     void failed(std::string_view reason, std::uint64_t begun_ms) noexcept;
@@ -79,6 +81,7 @@ class TokenSealer final : public Sealer {
     const std::shared_ptr<CallGate> gate_;  // shared with threads that outlive the sealer
     std::mutex mutex_;                      // guards table_ and whatever changes it
     std::shared_ptr<const Table> table_;
+    std::vector<std::shared_ptr<TokenLink>> given_up_links_;  // whose keys may still be there
     std::atomic<std::uint64_t> sequence_{1};
     std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare
     BackOff back_off_;

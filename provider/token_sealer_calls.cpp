@@ -37,10 +37,7 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
         if (key == nullptr) {
             status = SealStatus::no_key;
         } else if (gate_->enter(*mine.slot)) {
-            struct Leave {
-                CallGate::Slot& slot;
-                ~Leave() { CallGate::leave(slot); }
-            } const leave{*mine.slot};
+            const CallGate::Leaving leaving{*mine.slot};
             if (!mine.table->link->module->usable_here()) {
                 throw pkcs11::TokenError("the module was initialised anew");
             }

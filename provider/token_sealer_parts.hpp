@@ -1,6 +1,7 @@
 // What the files of the token sealer share: its key table, and what a thread keeps. Of no use to others.
 #pragma once
 
+#include "provider/patient_lock.hpp"
 #include "provider/token_link.hpp"
 #include "provider/token_sealer.hpp"
 
@@ -12,21 +13,7 @@ namespace stek {
 
 inline constexpr std::uint64_t slow_call_ms =
     1000;  ///< a call this slow counts as a failing token: the next handshakes go without
-inline constexpr std::chrono::milliseconds wait_for_other_thread{50};
 inline constexpr std::chrono::milliseconds wait_for_calls_to_end{500};
-
-/// Unlocked if another thread held it all that time. Polled: it is contended at changes only, and the
-/// ThreadSanitizer of GCC 12 does not see the pthread_mutex_clocklock() of std::timed_mutex.
-inline std::unique_lock<std::mutex> lock_for_a_while(
-    std::mutex& mutex, std::chrono::milliseconds patience = wait_for_other_thread) {
-    std::unique_lock lock(mutex, std::try_to_lock);
-    const auto until = std::chrono::steady_clock::now() + patience;
-    while (!lock && std::chrono::steady_clock::now() < until) {
-        std::this_thread::sleep_for(std::chrono::microseconds(100));
-        static_cast<void>(lock.try_lock());
-    }
-    return lock;
-}
 
 struct TokenSealer::Key {
     KeyName name{};
@@ -36,8 +23,13 @@ struct TokenSealer::Key {
 
 struct TokenSealer::Table {
     std::shared_ptr<TokenLink> link;
-    std::shared_ptr<const KeyRing> ring;  // the one that the keys were last compared with
+    std::weak_ptr<const KeyRing> ring;  // the one that the keys were last compared with; a thread that sleeps
+                                        // with this table keeps no admission keys
     std::vector<std::shared_ptr<const Key>> keys;
+
+    [[nodiscard]] bool compared_with(const std::shared_ptr<const KeyRing>& other) const noexcept {
+        return !ring.owner_before(other) && !other.owner_before(ring);
+    }
 };
 
 struct TokenSealer::Local {

@@ -60,6 +60,7 @@ void TokenSealer::watch_exit_and_forks() {
         },
         [] {
             if (held != nullptr) {
+                held->destroy_inherited_keys();
                 held->release_calls();
             }
             cut_off.store(cut_off.load() || hangs);
@@ -86,6 +87,15 @@ bool TokenSealer::hold_calls() noexcept {
 void TokenSealer::release_calls() noexcept {
     gate_->open();
     mutex_.unlock();
+}
+
+void TokenSealer::destroy_inherited_keys() noexcept {
+    if (table_ && table_->link) {
+        table_->link->destroy_inherited_keys();
+    }
+    for (const auto& link : given_up_links_) {
+        link->destroy_inherited_keys();
+    }
 }
 
 }  // namespace stek

@@ -149,3 +149,53 @@ BOOST_AUTO_TEST_CASE(random_rings_follow_the_rule) {
     BOOST_TEST(stale > 0U);
     BOOST_TEST(none > 0U);
 }
+
+BOOST_AUTO_TEST_CASE(a_record_is_over_by_the_wall_clock_or_by_its_age) {
+    auto record = sample_record(10);
+    record->open_until = 1000;
+    record->destroy_at = 50;
+    BOOST_TEST(!is_over(*record, {999'999, 49'999}));
+    BOOST_TEST(is_over(*record, {1'000'000, 0}));
+    BOOST_TEST(is_over(*record, {0, 50'000}));
+}
+
+BOOST_AUTO_TEST_CASE(the_next_end_is_the_first_on_either_clock) {
+    KeyRing ring = sample_ring({{10, 0}, {11, 0}});
+    RingRecord& by_wall = *ring.records[0];
+    RingRecord& by_age = *ring.records[1];
+    by_wall.open_until = 1000;
+    by_wall.destroy_at = 9000;
+    by_age.open_until = 5000;
+    by_age.destroy_at = 60;
+    // Both clocks in milliseconds: the wall clock's end is told in the other's time.
+    BOOST_TEST(next_end(ring, {999'250, 10'000}).value() == 10'750U);
+    BOOST_TEST(next_end(ring, {900'000, 10'500}).value() == 60'000U);
+    BOOST_TEST(next_end(ring, {900'000, 70'000}).value() == 70'000U);
+    BOOST_TEST(!next_end(sample_ring({}), {0, 0}));
+    // Far ends, and those that no clock will see, are a day away.
+    by_wall.open_until = std::numeric_limits<std::int64_t>::max();
+    by_wall.destroy_at = std::numeric_limits<std::uint64_t>::max();
+    by_age.destroy_at = std::numeric_limits<std::uint64_t>::max();
+    by_age.open_until = by_wall.open_until;
+    BOOST_TEST(next_end(ring, {900'000, 1}).value() == 86'400'001U);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_over_is_left_out_and_its_name_stays_known) {
+    auto whole = std::make_shared<KeyRing>(sample_ring({{10, 0}, {11, 0}}));
+    for (std::uint64_t i = 0; i < 2; ++i) {
+        whole->records[i]->open_until = 1000;
+        whole->records[i]->destroy_at = 100 + i;
+    }
+    const std::shared_ptr<const KeyRing> ring = whole;
+    BOOST_TEST(without_those_over(ring, {999'999, 99'999}) == ring);
+    const auto rest = without_those_over(ring, {999'999, 100'000});
+    BOOST_REQUIRE(rest->records.size() == 1U);
+    BOOST_TEST((rest->records[0]->name == ring->records[1]->name));
+    BOOST_TEST((encode_ring(*rest).size() < encode_ring(*ring).size()));
+    BOOST_TEST(is_known(*rest, ring->records[0]->name));
+    const auto none = without_those_over(rest, {1'000'000, 0});
+    BOOST_TEST(none->records.empty());
+    for (const auto& record : ring->records)
+        BOOST_TEST(is_known(*none, record->name));
+    BOOST_TEST(!is_known(*none, KeyName{}));
+}

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -21,9 +22,24 @@
 
 using namespace stek;
 using namespace std::chrono_literals;
-using stek::test::sample_ring;
 
 namespace {
+
+/// A sample whose time is not over for long.
+std::unique_ptr<RingRecord> lasting_record(std::uint64_t epoch, std::uint32_t revision = 0) {
+    auto record = test::sample_record(epoch, revision);
+    record->open_until = std::time(nullptr) + 1'000'000;
+    record->destroy_at = Moment::now().boot_ms / 1000 + 1'000'000;
+    return record;
+}
+
+KeyRing sample_ring(const std::vector<std::pair<std::uint64_t, std::uint32_t>>& keys,
+                    const std::string& location, std::uint64_t generation) {
+    KeyRing ring = test::sample_ring({}, location, generation);
+    for (const auto& [epoch, revision] : keys)
+        ring.records.push_back(lasting_record(epoch, revision));
+    return ring;
+}
 
 struct Fixture {
     test::Workspace workspace{"ring-reader"};
@@ -273,7 +289,7 @@ std::string wrong_with(const RingReader::View& view, std::uint64_t generation_be
 KeyRing ring_of(std::uint64_t generation) {
     KeyRing ring = sample_ring({}, "here", generation);
     for (std::uint64_t i = 0; i < 1 + generation % 5; ++i)
-        ring.records.push_back(test::sample_record(generation + i));
+        ring.records.push_back(lasting_record(generation + i));
     return ring;
 }
 
