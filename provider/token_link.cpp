@@ -37,7 +37,8 @@ bool TokenLink::destroy_keys() noexcept {
 }
 
 void TokenLink::destroy_inherited_keys() noexcept {
-    if (token->manufacturer() == "SoftHSM project" && keys.handle() != CK_INVALID_HANDLE) {
+    if (module->initialized_by_us() && token->manufacturer() == "SoftHSM project" &&
+        keys.handle() != CK_INVALID_HANDLE) {
         module->functions().C_CloseSession(keys.handle());
     }
 }
