@@ -2,6 +2,7 @@
 #include "daemon/exit_codes.hpp"
 #include "daemon/service.hpp"
 #include "pkcs11/error.hpp"
+#include "pkcs11/refused_pins.hpp"
 
 namespace stek::daemon {
 
@@ -18,6 +19,8 @@ Failure current_failure() noexcept {
         return {exit_config, false, error.what()};
     } catch (const AnotherStekd& error) {
         return {exit_temporary, false, error.what()};
+    } catch (const pkcs11::NoRandomBytes& error) {
+        return {exit_software, false, error.what()};
     } catch (const std::bad_alloc&) {
         return {exit_software, true, "out of memory"};
     } catch (const std::overflow_error& error) {

@@ -36,7 +36,7 @@ RefusedPins& RefusedPins::shared() {
 
 RefusedPins::RefusedPins() : key_(sizeof(Mark)) {
     if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
-        throw std::runtime_error("no random bytes");
+        throw NoRandomBytes();
     void* memory = mmap(nullptr, sizeof(Table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         throw std::bad_alloc();

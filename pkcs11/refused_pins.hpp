@@ -6,9 +6,17 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 namespace stek::pkcs11 {
+
+/// libcrypto's generator gives nothing. Where its one-time set-up had no memory, that is so for good in this
+/// process: it must be started anew.
+class NoRandomBytes : public std::runtime_error {
+  public:
+    NoRandomBytes() : std::runtime_error("no random bytes; this process must be started anew") {}
+};
 
 /// A server's workers read the same wrong PIN; a token that locks after three must see it once, not once a
 /// worker. So the marks, keyed hashes of serial and PIN, lie in memory that forks share. Threads and

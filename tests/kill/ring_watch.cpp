@@ -30,13 +30,13 @@ void RingWatch::look() {
         ring = read_ring_file(ring_file_);
         if (!ring)
             wrong.emplace_back("there is no ring");
-        else if (sealing_record(*ring, std::time(nullptr), stale_epochs_) == nullptr)
-            wrong.push_back("no key to seal with in generation " + std::to_string(ring->generation));
     } catch (const std::exception& error) {
         wrong.emplace_back(error.what());
     }
     const std::lock_guard lock(mutex_);
     ++looks_;
+    if (ring && sealing_record(*ring, std::time(nullptr), stale_epochs_) == nullptr)
+        ++without_a_key_;
     if (ring)
         std::ranges::move(ledger_.enter(*ring), std::back_inserter(wrong));
     for (auto& text : wrong)
@@ -52,6 +52,11 @@ std::vector<std::string> RingWatch::wrong() const {
 std::uint64_t RingWatch::looks() const {
     const std::lock_guard lock(mutex_);
     return looks_;
+}
+
+std::uint64_t RingWatch::looks_without_a_key() const {
+    const std::lock_guard lock(mutex_);
+    return without_a_key_;
 }
 
 std::size_t RingWatch::keys() const {

@@ -22,10 +22,12 @@ class RingWatch {
     RingWatch& operator=(const RingWatch&) = delete;
     ~RingWatch();
 
-    /// Each once: a moment at which there was no ring, or not a whole one, or none with a key to seal with,
-    /// and what Ledger::enter() has against it. Thread-safe, as all that follows.
+    /// Each once: a moment at which there was no ring, or not a whole one, and what Ledger::enter() has
+    /// against it. Thread-safe, as all that follows.
     [[nodiscard]] std::vector<std::string> wrong() const;
     [[nodiscard]] std::uint64_t looks() const;
+    /// Those at which no key sealed: stekd was held up for longer than the keys made ahead last.
+    [[nodiscard]] std::uint64_t looks_without_a_key() const;
     [[nodiscard]] std::size_t keys() const;
     /// Whether this is the key that seals at that time, by its window.
     [[nodiscard]] bool seals_at(const KeyName& name, std::int64_t wall) const;
@@ -37,7 +39,7 @@ class RingWatch {
     mutable std::mutex mutex_;
     Ledger ledger_;
     std::vector<std::string> wrong_;
-    std::uint64_t looks_ = 0;
+    std::uint64_t looks_ = 0, without_a_key_ = 0;
     std::jthread thread_;  // last: it uses the others
 };
 

@@ -227,6 +227,7 @@ BOOST_AUTO_TEST_CASE(the_end) {
     while (storm().table.total().handshakes < enough)
         storm().event("nothing", [] { rest(a_while()); });
     std::cout << storm().table.text() << storm().ring->looks() << " looks at the ring, "
+              << storm().ring->looks_without_a_key() << " of them without a key to seal with, "
               << storm().ring->keys() << " keys seen\n";
     BOOST_TEST(storm().table.total().failed == 0U);
     for (const auto& wrong : storm().ring->wrong())
