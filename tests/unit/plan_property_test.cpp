@@ -42,7 +42,8 @@ void live_through_anything(int seed, HourlyKeysFrom source) {
             chaos.run(0.15);
             check(chaos.world);
         }
-        BOOST_TEST(chaos.world.derived > 0U);
+        if (source == HourlyKeysFrom::itself)  // an origin's keys may all come too late
+            BOOST_TEST(chaos.world.derived > 10U);
     }
 }
 
