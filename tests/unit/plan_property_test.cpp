@@ -42,17 +42,18 @@ void live_through_anything(int seed, HourlyKeysFrom source) {
             chaos.run(0.15);
             check(chaos.world);
         }
-        BOOST_TEST(chaos.world.derived > 0U);
+        if (source == HourlyKeysFrom::itself)  // an origin's keys may all come too late
+            BOOST_TEST(chaos.world.derived > 10U);
     }
 }
 
 }  // namespace
 
-BOOST_DATA_TEST_CASE(anything_may_happen_to_a_location_that_makes_its_own_keys, data::xrange(60), seed) {
+BOOST_DATA_TEST_CASE(anything_may_happen_to_a_location_that_makes_its_own_keys, data::xrange(400), seed) {
     live_through_anything(seed, HourlyKeysFrom::itself);
 }
 
-BOOST_DATA_TEST_CASE(anything_may_happen_to_a_location_with_an_origin, data::xrange(60), seed) {
+BOOST_DATA_TEST_CASE(anything_may_happen_to_a_location_with_an_origin, data::xrange(300), seed) {
     live_through_anything(seed, HourlyKeysFrom::origin);
 }
 
@@ -94,8 +95,7 @@ BOOST_DATA_TEST_CASE(waking_when_the_plan_says_is_enough, data::xrange(std::size
     }
 }
 
-BOOST_DATA_TEST_CASE(a_clock_that_jumps_all_day_fills_the_ring_and_takes_no_key_away, data::xrange(20),
-                     seed) {
+BOOST_DATA_TEST_CASE(a_clock_that_jumps_all_day_fills_the_ring_and_takes_no_key_away, data::xrange(3), seed) {
     Chaos chaos(static_cast<std::uint64_t>(seed), Policy{3600, 7200});
     for (int round = 0; round < 250; ++round) {
         chaos.pass(chaos.between(0, 10));
@@ -106,7 +106,7 @@ BOOST_DATA_TEST_CASE(a_clock_that_jumps_all_day_fills_the_ring_and_takes_no_key_
     BOOST_TEST(!chaos.world.alarms.empty());
 }
 
-BOOST_DATA_TEST_CASE(losing_state_or_tokens_never_stops_it, data::xrange(40), seed) {
+BOOST_DATA_TEST_CASE(losing_state_or_tokens_never_stops_it, data::xrange(200), seed) {
     Chaos chaos(static_cast<std::uint64_t>(seed), Policy{3600, 7200});
     auto& world = chaos.world;
     for (int round = 0; round < 40; ++round) {

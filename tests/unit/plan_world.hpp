@@ -35,7 +35,7 @@ class PlanWorld {
                 std::visit([&](const auto& a) { act(a, kill_chance); }, action);
             }
             if (plan.rests()) {
-                another_boots_ring_ = false;
+                another_boots_ring_ = another_boots_ring_ && now.wall < 0;  // nothing is published then
                 return;
             }
         }
