@@ -158,12 +158,12 @@ BOOST_AUTO_TEST_CASE(a_rotation_from_the_making_of_its_pair_on) {
     const auto a_half = [](const std::string& path) {
         return path.ends_with(".object") && !path.ends_with("/token.object");
     };
-    const unsigned step = at_full_length() ? 41 : 301;
+    const unsigned step = at_full_length() ? 41 : 601;
     bool killed = true;
     for (unsigned stop = 1; killed; stop += step) {
         killed = sweep.kill_at({a_half, stop});
         sweep.recover();
     }
     sweep.report("a rotation, from the making of its pair on");
-    BOOST_TEST(sweep.kills() >= (at_full_length() ? 20U : 3U));
+    BOOST_TEST(sweep.kills() >= (at_full_length() ? 20U : 2U));
 }
