@@ -139,7 +139,7 @@ class Sweep {
 BOOST_AUTO_TEST_CASE(a_rotation) {
     Sweep sweep(10);
     const auto the_lock = [](const std::string& path) { return path.ends_with("/state/lock"); };
-    const unsigned step = at_full_length() ? 1 : 11;
+    const unsigned step = at_full_length() ? 1 : 23;
     bool killed = true;
     for (unsigned stop = 1, turn = 0; killed; stop += step, ++turn) {
         sweep.pairs_can_be_made(false);
@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(a_rotation) {
         sweep.recover();
     }
     sweep.report("a rotation");
-    BOOST_TEST(sweep.kills() >= (at_full_length() ? 200U : 18U));
+    BOOST_TEST(sweep.kills() >= (at_full_length() ? 200U : 8U));
 }
 
 // At ten minutes each epoch has a pair of its own. SoftHSM makes it in a thousand stops, attribute by
@@ -158,12 +158,12 @@ BOOST_AUTO_TEST_CASE(a_rotation_from_the_making_of_its_pair_on) {
     const auto a_half = [](const std::string& path) {
         return path.ends_with(".object") && !path.ends_with("/token.object");
     };
-    const unsigned step = at_full_length() ? 17 : 257;
+    const unsigned step = at_full_length() ? 41 : 601;
     bool killed = true;
     for (unsigned stop = 1; killed; stop += step) {
         killed = sweep.kill_at({a_half, stop});
         sweep.recover();
     }
     sweep.report("a rotation, from the making of its pair on");
-    BOOST_TEST(sweep.kills() >= (at_full_length() ? 50U : 4U));
+    BOOST_TEST(sweep.kills() >= (at_full_length() ? 20U : 2U));
 }
