@@ -191,7 +191,7 @@ BOOST_AUTO_TEST_CASE(what_is_over_is_left_out_and_its_name_stays_known) {
     const auto rest = without_those_over(ring, {999'999, 100'000});
     BOOST_REQUIRE(rest->records.size() == 1U);
     BOOST_TEST((rest->records[0]->name == ring->records[1]->name));
-    BOOST_TEST((encode_ring(*rest).size() < encode_ring(*ring).size()));
+    BOOST_TEST(rest->generation == ring->generation);
     BOOST_TEST(is_known(*rest, ring->records[0]->name));
     const auto none = without_those_over(rest, {1'000'000, 0});
     BOOST_TEST(none->records.empty());
