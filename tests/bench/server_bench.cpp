@@ -168,10 +168,15 @@ class Bench {
 
 }  // namespace
 
-int main() {
+/// With an argument, only the servers whose name begins so.
+int main(int count, char** arguments) {
+    const std::string wanted = count > 1 ? arguments[1] : "";
     std::signal(SIGPIPE, SIG_IGN);  // a server may close while a client writes
     Bench bench;
     for (const auto& kind : kinds) {
+        if (!kind.name.starts_with(wanted)) {
+            continue;
+        }
         for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
             bench.compare(kind, version);
         }
