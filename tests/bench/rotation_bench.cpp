@@ -63,7 +63,8 @@ Taken rotate(daemon::Rotation& rotation) {
 
 // The yardstick: what happens ahead of time, and at a low priority.
 Taken make_pairs(const daemon::Config& config) {
-    daemon::Tokens tokens(config);
+    daemon::TokenClaims claims;
+    daemon::Tokens tokens(config, claims);
     Taken taken;
     for (unsigned i = 0; i < rotations / 2; ++i) {
         PairId id{};

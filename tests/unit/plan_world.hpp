@@ -240,7 +240,10 @@ class PlanWorld {
     }
 
     void act(const daemon::Publish&, double) {
-        require(!can_have_key(epoch()) || sealing(draft_, now.wall) || revoking_,
+        // A pair that is gone may be what is left of a revocation that no file could take.
+        const bool pair_is_gone = std::ranges::any_of(
+            ring, [&](const daemon::RecordView& record) { return !token_pairs.contains(record.pair); });
+        require(!can_have_key(epoch()) || sealing(draft_, now.wall) || revoking_ || pair_is_gone,
                 "no ring is published without a key to seal with, unless keys were revoked");
         ring = draft_;
     }
