@@ -9,7 +9,11 @@
 
 int main(int, char** arguments) {
     try {
-        stek::tests::TicketWalk().seal(static_cast<unsigned>(std::strtoul(arguments[1], nullptr, 10)));
+        const auto tickets = static_cast<unsigned>(std::strtoul(arguments[1], nullptr, 10));
+        // Under valgrind a call to the token may take so long that it counts as down for a while.
+        const unsigned not_resumed = stek::tests::TicketWalk().seal(tickets);
+        std::printf("%u tickets, %u not resumed\n", tickets, not_resumed);
+        return not_resumed < tickets / 200 ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 1;
