@@ -22,8 +22,22 @@ Key drawn(std::uint64_t draw) {
 
 }  // namespace
 
-std::string pin_file(const test::StekdInstance& instance, const std::string& label) {
-    return instance.directory / "pins" / (label + ".pin");
+void in_vault(const test::StekdInstance& instance, const std::function<void(pkcs11::Session&)>& act) {
+    const int status = tests::in_child([&] {
+        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
+        try {
+            const auto vault = tests::find_token("pkcs11:token=stekd-vault?module-path=" +
+                                                 std::string(tests::softhsm_module));
+            auto session = tests::log_in(vault, "file:" + (instance.directory / "pins/vault.pin").string());
+            act(session);
+            return 0;
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "%s\n", error.what());
+            return 1;
+        }
+    });
+    if (status != 0)
+        throw std::runtime_error("the vault could not be used");
 }
 
 std::string KnownInstance::Id::text() const {
@@ -42,22 +56,10 @@ KnownInstance::KnownInstance()
 
 void KnownInstance::plant_chain_key() {
     first_epoch_ = static_cast<std::uint64_t>(std::time(nullptr)) / period;
-    const int status = tests::in_child([&] {
-        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
-        try {
-            const auto vault = tests::find_token("pkcs11:token=stekd-vault?module-path=" +
-                                                 std::string(tests::softhsm_module));
-            auto session = tests::log_in(vault, "file:" + pin_file(instance, "vault"));
-            auto key = tests::known_chain_key(first_chain_, {1, first_epoch_});
-            session.create(key);
-            return 0;
-        } catch (const std::exception& error) {
-            std::fprintf(stderr, "%s\n", error.what());
-            return 1;
-        }
+    in_vault(instance, [&](pkcs11::Session& session) {
+        auto key = tests::known_chain_key(first_chain_, {1, first_epoch_});
+        session.create(key);
     });
-    if (status != 0)
-        throw std::runtime_error("no chain key could be put into the vault");
 }
 
 std::shared_ptr<const KeyRing> KnownInstance::learn() {

@@ -1,11 +1,13 @@
 // A stekd whose keys the test knows: a chain key put into its vault, hourly keys of a known generator.
 #pragma once
 
+#include "pkcs11/session.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 #include "tests/token/stekd_instance.hpp"
 #include "tests/traces/known_schedule.hpp"
 
 #include <compare>
+#include <functional>
 #include <map>
 
 namespace stek::traces {
@@ -45,7 +47,7 @@ class KnownInstance {
     std::map<Id, Derivation> known_;
 };
 
-/// stekd's user PIN for a token of the instance, by its label.
-std::string pin_file(const test::StekdInstance& instance, const std::string& label);
+/// Runs `act` in a process of its own, logged in to the instance's vault. Throws if that, or `act`, fails.
+void in_vault(const test::StekdInstance& instance, const std::function<void(pkcs11::Session&)>& act);
 
 }  // namespace stek::traces

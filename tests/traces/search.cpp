@@ -151,4 +151,11 @@ std::vector<std::string> Search::in_start(pid_t process) const {
     return in(test::read_file(proc + "/cmdline") + test::read_file(proc + "/environ"));
 }
 
+std::string lines(const std::vector<std::string>& found) {
+    std::string text;
+    for (const auto& line : found)
+        text += "\n  " + line;
+    return text;
+}
+
 }  // namespace stek::traces

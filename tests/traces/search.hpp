@@ -37,4 +37,7 @@ class Search {
     std::size_t longest_ = 0;
 };
 
+/// What was found, a line each, for a test that fails.
+std::string lines(const std::vector<std::string>& found);
+
 }  // namespace stek::traces

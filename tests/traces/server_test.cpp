@@ -18,13 +18,6 @@ using std::chrono::seconds;
 
 namespace {
 
-std::string lines(const std::vector<std::string>& found) {
-    std::string text;
-    for (const auto& line : found)
-        text += "\n  " + line;
-    return text;
-}
-
 constexpr int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
 struct Scene : KnownInstance {

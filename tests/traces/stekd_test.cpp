@@ -17,13 +17,6 @@ using std::chrono::seconds;
 
 namespace {
 
-std::string lines(const std::vector<std::string>& found) {
-    std::string text;
-    for (const auto& line : found)
-        text += "\n  " + line;
-    return text;
-}
-
 /// stekd stands still meanwhile.
 class Stopped {
   public:
@@ -81,35 +74,24 @@ struct Scene : KnownInstance {
 /// D(key, label) for each secret key in the vault, read out; asked in a process of its own.
 std::vector<Key> children_of_vault_keys(const test::StekdInstance& instance, const std::string& label) {
     const auto out = instance.space.path() / "children";
-    const int status = tests::in_child([&] {
-        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
-        try {
-            const auto vault = tests::find_token("pkcs11:token=stekd-vault?module-path=" +
-                                                 std::string(tests::softhsm_module));
-            auto session = tests::log_in(vault, "file:" + pin_file(instance, "vault"));
-            pkcs11::Attributes pattern;
-            pattern.flag(CKA_TOKEN, true);
-            std::string values;
-            for (const CK_OBJECT_HANDLE object : session.find(pattern)) {
-                pkcs11::Attributes child;
-                child.number(CKA_CLASS, CKO_SECRET_KEY)
-                    .number(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
-                    .number(CKA_VALUE_LEN, 32)
-                    .flag(CKA_TOKEN, false)
-                    .flag(CKA_SENSITIVE, false)
-                    .flag(CKA_EXTRACTABLE, true);
-                const auto made = derive_step_as(session, object, label, child);
-                const auto value = session.attribute(made.get(), CKA_VALUE).value();
-                values.append(value.begin(), value.end());
-            }
-            test::write_file(out, values);
-            return 0;
-        } catch (const std::exception& error) {
-            std::fprintf(stderr, "%s\n", error.what());
-            return 1;
+    in_vault(instance, [&](pkcs11::Session& session) {
+        pkcs11::Attributes pattern;
+        pattern.flag(CKA_TOKEN, true);
+        std::string values;
+        for (const CK_OBJECT_HANDLE object : session.find(pattern)) {
+            pkcs11::Attributes child;
+            child.number(CKA_CLASS, CKO_SECRET_KEY)
+                .number(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
+                .number(CKA_VALUE_LEN, 32)
+                .flag(CKA_TOKEN, false)
+                .flag(CKA_SENSITIVE, false)
+                .flag(CKA_EXTRACTABLE, true);
+            const auto made = derive_step_as(session, object, label, child);
+            const auto value = session.attribute(made.get(), CKA_VALUE).value();
+            values.append(value.begin(), value.end());
         }
+        test::write_file(out, values);
     });
-    BOOST_REQUIRE(status == 0);
     const auto values = test::read_file(out);
     std::vector<Key> keys(values.size() / sizeof(Key));
     for (std::size_t i = 0; i < keys.size(); ++i)
