@@ -131,6 +131,9 @@ const FactsOfContext::Seen* FactsOfContext::look(const LibSsl& ssl, const SSL_CT
     }
     auto fresh = std::make_unique<Seen>(certificate, verify_mode, ca_list, known);
     fresh->facts = gather(certificate, verify_mode, ca_list);
+    if (fresh->facts == nullptr) {
+        return nullptr;  // not remembered: what failed may work next time
+    }
     if (seen_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
         return fresh.release();
     }
