@@ -185,6 +185,15 @@ void not_after_the_open_window(const Kind& kind) {
         check_declined(terms_for(*server, version), first[version], "its key opens no more");
 }
 
+// A process that asks some clients for certificates declines the first ticket on each route: it has yet to
+// learn where it leads. Which worker that is, chance decides.
+void check_resumed_in_the_end(const ClientTerms& terms, const Connection& first) {
+    Connection last = resume(terms, first);
+    for (int i = 0; i < 20 && !last.reused; ++i)
+        last = resume(terms, last);
+    BOOST_TEST(last.reused);
+}
+
 void add(const std::string& name, const std::function<void()>& body) {
     boost::unit_test::framework::current_auto_test_suite().add(
         boost::unit_test::make_test_case(body, name, __FILE__, __LINE__));
@@ -206,8 +215,8 @@ void check_listeners_apart(std::uint16_t open, std::uint16_t strict, int version
     const Connection of_open = connect(to_open), of_strict = connect(to_strict);
     check_declined(to_strict, of_open, "a ticket of the open listener");
     check_declined(to_open, of_strict, "a ticket of the strict listener");
-    BOOST_TEST(resume(to_open, of_open).reused);
-    BOOST_TEST(resume(to_strict, of_strict).reused);
+    check_resumed_in_the_end(to_open, of_open);
+    check_resumed_in_the_end(to_strict, of_strict);
 
     // Without a certificate, the open listener's ticket must not open the strict one.
     to_strict.identity = nullptr;
