@@ -3,6 +3,7 @@
 #pragma once
 
 #include "pkcs11/secret.hpp"
+#include "provider/mac_keys.hpp"
 
 #include <array>
 #include <cstdint>
@@ -37,6 +38,7 @@ struct RingRecord {
         0;  ///< seconds of CLOCK_BOOTTIME at which stekd destroys it, whatever the wall clock says
     KeyName name{};
     SecretArray<admission_key_size> admission_key;
+    mutable MacKeys mac_keys;  ///< what ticket_mac_key() made of it; in no file and in no copy
     PairId pair{};
     OaepHash oaep = OaepHash::sha1;
     std::vector<std::uint8_t> wrapped_key;  ///< the STEK under that pair's public key; 384 bytes for RSA-3072

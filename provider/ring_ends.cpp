@@ -28,6 +28,7 @@ std::uint64_t left(std::uint64_t end_s, std::uint64_t now_ms) noexcept {
 
 }  // namespace
 
+// The HMAC keys are not copied: a copy works out its own.
 std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
     auto to = std::make_unique<RingRecord>();
     to->epoch = from.epoch;

@@ -19,11 +19,18 @@ std::array<std::uint8_t, ticket_aad_size> ticket_aad(const KeyName& name, const 
 }
 
 bool ticket_mac_key(const RingRecord& record, const Audience& audience, SecretArray<32>& out) noexcept {
+    if (record.mac_keys.find(audience, out)) {
+        return true;
+    }
     const auto mac = new_hmac_sha256();
     std::size_t size = 0;
-    return mac && EVP_MAC_init(mac.get(), record.admission_key.data(), admission_key_size, nullptr) == 1 &&
-           EVP_MAC_update(mac.get(), audience.data(), audience.size()) == 1 &&
-           EVP_MAC_final(mac.get(), out.data(), &size, 32) == 1 && size == 32;
+    if (!mac || EVP_MAC_init(mac.get(), record.admission_key.data(), admission_key_size, nullptr) != 1 ||
+        EVP_MAC_update(mac.get(), audience.data(), audience.size()) != 1 ||
+        EVP_MAC_final(mac.get(), out.data(), &size, 32) != 1 || size != 32) {
+        return false;
+    }
+    record.mac_keys.remember(audience, out);
+    return true;
 }
 
 }  // namespace stek

@@ -19,13 +19,11 @@
 
 namespace stek {
 
-using Audience = std::array<std::uint8_t, 32>;
-
 inline constexpr std::size_t lineage_size = 8;
 inline constexpr std::size_t ticket_aad_size = 15 + 16 + 32;
 
 std::array<std::uint8_t, ticket_aad_size> ticket_aad(const KeyName& name, const Audience& audience) noexcept;
-/// Writes the key of the ticket's HMAC. False if libcrypto fails.
+/// Writes the key of the ticket's HMAC, which the record then remembers. False if libcrypto fails.
 bool ticket_mac_key(const RingRecord& record, const Audience& audience, SecretArray<32>& out) noexcept;
 
 /// One connection's ticket business; lives in the SSL's ex_data, so longer than any cipher context that

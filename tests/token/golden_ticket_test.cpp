@@ -113,8 +113,10 @@ class TicketCipher {
 };
 
 Buffer mac(const RingRecord& record, const Audience& audience, Bytes over) {
-    SecretArray<32> key;
+    SecretArray<32> key, again;
     BOOST_REQUIRE(ticket_mac_key(record, audience, key));
+    BOOST_REQUIRE(ticket_mac_key(record, audience, again));
+    BOOST_TEST(std::ranges::equal(key.bytes(), again.bytes()));  // worked out, then remembered
     Buffer out(32);
     BOOST_REQUIRE(HMAC(EVP_sha256(), key.data(), 32, over.data(), over.size(), out.data(), nullptr));
     return out;
