@@ -1,6 +1,7 @@
 #include "provider/audience.hpp"
 
 #include "provider/framed_hash.hpp"
+#include "provider/thread_own.hpp"
 
 #include <algorithm>
 #include <array>
@@ -49,18 +50,20 @@ struct KnownAudience {
 };
 constexpr std::size_t known_audiences = 16;
 constexpr std::size_t longest_known_name = 255;  // a host name; an attacker's may be longer
-thread_local std::array<KnownAudience, known_audiences> audiences;
+using KnownAudiences = std::array<KnownAudience, known_audiences>;
 
 }  // namespace
 
 std::optional<Audience> audience_of(const ContextFacts* facts, const Settings& settings,
                                     std::string_view server_name) noexcept {
     try {
-        if (facts == nullptr || settings.audience_replaces || server_name.size() > longest_known_name) {
+        auto* const audiences = thread_own<KnownAudiences>();
+        if (audiences == nullptr || facts == nullptr || settings.audience_replaces ||
+            server_name.size() > longest_known_name) {
             return compute_audience(facts, settings, server_name);
         }
         KnownAudience& place =
-            audiences[(std::hash<std::string_view>()(server_name) ^ facts->number) % known_audiences];
+            (*audiences)[(std::hash<std::string_view>()(server_name) ^ facts->number) % known_audiences];
         if (!place.is_of(facts, settings, server_name)) {
             const auto computed = compute_audience(facts, settings, server_name);
             if (!computed) {

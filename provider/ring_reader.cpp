@@ -1,6 +1,7 @@
 #include "provider/ring_reader.hpp"
 
 #include "provider/ring_file.hpp"
+#include "provider/thread_own.hpp"
 
 #include <algorithm>
 #include <array>
@@ -30,7 +31,7 @@ struct Cached {
     std::weak_ptr<const View> view;
 };
 constexpr std::size_t cached_readers = 4;
-thread_local std::array<Cached, cached_readers> thread_cache;
+using ThreadCache = std::array<Cached, cached_readers>;
 
 std::uint64_t next_reader_id() noexcept {
     static std::atomic<std::uint64_t> last{0};
@@ -280,7 +281,10 @@ std::shared_ptr<const View> RingReader::current(std::uint64_t monotonic_seconds)
     } catch (const std::exception&) {
         // Out of memory: the view stays, and the next second tries again.
     }
-    Cached& cached = thread_cache[impl.id % cached_readers];
+    auto* const cache = thread_own<ThreadCache>();
+    if (cache == nullptr)
+        return impl.published();
+    Cached& cached = (*cache)[impl.id % cached_readers];
     if (cached.reader == impl.id && cached.sequence == impl.sequence.load(std::memory_order_acquire)) {
         if (auto view = cached.view.lock())
             return view;

@@ -22,9 +22,13 @@ TokenSealer::TokenSealer(const Settings& settings, std::shared_ptr<const pkcs11:
       id_(next_id.fetch_add(1)),
       gate_(std::make_shared<CallGate>()) {}
 
-TokenSealer::Local& TokenSealer::local() {
+TokenSealer::Local* TokenSealer::local() {
+    Local* const own = thread_own<Local>();
+    if (own == nullptr) {
+        return nullptr;
+    }
     // One sealer a process is the rule (a fork makes a new one); a thread that meets another starts over.
-    thread_local Local mine;
+    Local& mine = *own;
     if (mine.sealer != id_) {
         mine.close();
         mine.table.reset();
@@ -40,7 +44,7 @@ TokenSealer::Local& TokenSealer::local() {
             mine.sequence = sequence_.load(std::memory_order_relaxed);
         }
     }
-    return mine;
+    return own;
 }
 
 const TokenSealer::Key* TokenSealer::find(Local& mine, const KeyName& name) {
@@ -87,7 +91,11 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
                                 const RingRecord& record) noexcept {
     const auto begun = coarse_milliseconds();
     try {
-        Local& mine = local();
+        Local* const own = local();
+        if (own == nullptr) {
+            return SealStatus::token_down;
+        }
+        Local& mine = *own;
         if (mine.table && mine.table->compared_with(ring) && !relink_.load(std::memory_order_relaxed) &&
             find(mine, record.name) != nullptr) {
             return back_off_.resting() ? SealStatus::token_down : SealStatus::ok;
@@ -256,7 +264,8 @@ bool TokenSealer::keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept
 
 bool TokenSealer::take_share(const KeyName& name) noexcept {
     try {
-        const Key* key = find(local(), name);
+        Local* const own = local();
+        const Key* key = own != nullptr ? find(*own, name) : nullptr;
         const std::uint64_t share = (std::uint64_t{1} << 32) / settings_.max_processes;
         return key != nullptr && key->sealed.fetch_add(1, std::memory_order_relaxed) < share;
     } catch (const std::exception&) {

@@ -52,7 +52,7 @@ class TokenSealer final : public Sealer {
     struct Table;  // the keys of one moment, immutable
     struct Local;  // what a thread keeps
 
-    Local& local();
+    Local* local();  ///< null if the thread's own things are gone: the process exits
     const Key* find(Local& mine, const KeyName& name);
     pkcs11::Session& session_of(Local& mine);
     SealStatus crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out,

@@ -32,7 +32,12 @@ SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes
     const auto begun = coarse_milliseconds();
     SealStatus status = SealStatus::token_down;
     try {
-        Local& mine = local();
+        Local* const own = local();
+        if (own == nullptr) {
+            OPENSSL_cleanse(out, room);
+            return status;
+        }
+        Local& mine = *own;
         const Key* key = find(mine, name);
         if (key == nullptr) {
             status = SealStatus::no_key;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "provider/patient_lock.hpp"
+#include "provider/thread_own.hpp"
 #include "provider/token_link.hpp"
 #include "provider/token_sealer.hpp"
 

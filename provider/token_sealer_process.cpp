@@ -14,6 +14,12 @@ std::atomic<TokenSealer*> serving{nullptr};
 /// for ever, for locks that nobody holds.
 std::atomic<bool> cut_off{false};
 
+/// For who closes the gate and is not inside it.
+const CallGate::Slot& no_slot() noexcept {
+    static const CallGate::Slot none;
+    return none;
+}
+
 }  // namespace
 
 TokenSealer::~TokenSealer() {
@@ -24,7 +30,8 @@ TokenSealer::~TokenSealer() {
 void TokenSealer::stop_calls() noexcept {
     gate_->shut();  // before the wait: a thread that connects meanwhile must not open it again
     try {
-        static_cast<void>(gate_->close(*local().slot, wait_for_calls_to_end));
+        Local* const own = local();
+        static_cast<void>(gate_->close(own != nullptr ? *own->slot : no_slot(), wait_for_calls_to_end));
     } catch (const std::exception&) {
         return;  // no memory to wait in
     }
@@ -73,8 +80,7 @@ void TokenSealer::watch_exit_and_forks() {
 bool TokenSealer::hold_calls() noexcept {
     try {
         auto lock = lock_for_a_while(mutex_, wait_for_calls_to_end);
-        static const CallGate::Slot none;
-        if (!lock || !gate_->close(none, wait_for_calls_to_end)) {
+        if (!lock || !gate_->close(no_slot(), wait_for_calls_to_end)) {
             return false;
         }
         lock.release();  // until release_calls()

@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <functional>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -382,6 +384,34 @@ BOOST_AUTO_TEST_CASE(a_fork_of_a_serving_process_serves) {
         BOOST_TEST(status == 0);
     }
     BOOST_TEST(connect(client.get(), server.get(), first.session.get()).resumed);
+}
+
+// It runs after the end of what the thread kept for itself (glibc: before any handler): a full handshake is
+// left.
+BOOST_AUTO_TEST_CASE(an_exit_handler_may_still_shake_hands) {
+    KnownRing ring;
+    ring.add_current();
+    configure(ring);
+    const Identity identity("a.example");
+    const Ctx server = server_ctx(identity);
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    static std::function<bool()> shakes_hands;
+    const int status = in_child([&] {
+        const Handshake first = connect(client.get(), server.get());
+        const SSL_SESSION* session = first.session.get();
+        shakes_hands = [&] {
+            const Handshake late = connect(client.get(), server.get(), session);
+            return late.done && !late.resumed && late.ticket.empty();
+        };
+        // Before the provider's and the module's own, for it is registered after them.
+        std::atexit([] {
+            if (!shakes_hands())
+                _exit(1);
+        });
+        std::exit(first.ticket.empty() ? 2 : 0);
+        return 3;
+    });
+    BOOST_TEST(status == 0);
 }
 
 BOOST_AUTO_TEST_CASE(an_old_token_beside_the_new_one_is_passed_over) {
