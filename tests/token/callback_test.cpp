@@ -398,7 +398,7 @@ BOOST_AUTO_TEST_CASE(an_exit_handler_may_still_shake_hands) {
     static std::function<bool()> shakes_hands;
     const int status = in_child([&] {
         const Handshake first = connect(client.get(), server.get());
-        const SSL_SESSION* session = first.session.get();
+        SSL_SESSION* session = first.session.get();
         shakes_hands = [&] {
             const Handshake late = connect(client.get(), server.get(), session);
             return late.done && !late.resumed && late.ticket.empty();
