@@ -1,17 +1,23 @@
-// Orders to rotate and to revoke reach every worker of a running nginx, with no restart and no failed
+// Orders to rotate and to revoke reach every worker of a running server, with no restart and no failed
 // handshake.
 #define BOOST_TEST_MODULE tls_orders
+#include "tests/fixtures/haproxy.hpp"
 #include "tests/fixtures/nginx.hpp"
+#include "tests/fixtures/other_servers.hpp"
 #include "tests/tls/common_cases.hpp"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <memory>
+#include <ostream>
 #include <set>
 #include <thread>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
+#include <openssl/tls1.h>
 
 namespace stek::test {
 namespace {
@@ -22,30 +28,51 @@ using std::chrono::steady_clock;
 
 BOOST_TEST_GLOBAL_FIXTURE(Scene);
 
-constexpr unsigned workers = 2;
+constexpr unsigned workers = 2;     // processes; of HAProxy, threads
 constexpr auto reach = seconds(2);  // workers look at the ring once a second
+
+/// How a worker looks at the ring does not depend on the version of TLS: one server shows both.
+struct Case {
+    const char* server;
+    int version;
+    std::function<std::unique_ptr<Server>(const ServerSetup&)> make;
+};
+template <class Kind>
+std::unique_ptr<Server> make(const ServerSetup& setup) {
+    return std::make_unique<Kind>(setup);
+}
+const std::array<Case, 4> all{{{"nginx", TLS1_2_VERSION, make<Nginx>},
+                               {"nginx", TLS1_3_VERSION, make<Nginx>},
+                               {"haproxy", TLS1_3_VERSION, make<Haproxy>},
+                               {"apache", TLS1_3_VERSION, make<Apache>}}};
+std::ostream& operator<<(std::ostream& out, const Case& one) {
+    return out << one.server << ' ' << version_name(one.version);
+}
 
 // An hour long, so that no rotation comes between.
 struct Steady {
-    Steady() : instance(scene().workspace, {3600, 7200}), nginx(setup()) { nginx.start(); }
+    explicit Steady(const Case& one)
+        : instance(scene().workspace, {3600, 7200}), server(one.make(setup(one))), version(one.version) {
+        server->start();
+    }
 
-    ServerSetup setup() {
-        auto setup = scene().setup("nginx");
+    ServerSetup setup(const Case& one) {
+        auto setup = scene().setup(one.server);
         setup.openssl_conf = instance.openssl_conf();
         return setup;
     }
-    [[nodiscard]] ClientTerms terms(int version) const {
+    [[nodiscard]] ClientTerms terms() const {
         ClientTerms result;
-        result.port = nginx.port();
+        result.port = server->port();
         result.version = version;
         return result;
     }
     /// Full handshakes until each worker has served some; `seen` gets every one.
-    void visit_workers(int version, const std::function<void(const Connection&)>& seen) {
+    void visit_workers(const std::function<void(const Connection&)>& seen) {
         std::set<std::string> visited;
         for (int i = 0; visited.size() < workers && i < 500; ++i) {
-            const Connection connection = connect(terms(version));
-            visited.insert(nginx.worker(connection));
+            const Connection connection = connect(terms());
+            visited.insert(server->worker(connection));
             seen(connection);
         }
         BOOST_REQUIRE_EQUAL(visited.size(), workers);
@@ -58,7 +85,8 @@ struct Steady {
     }
 
     Instance instance;
-    Nginx nginx;
+    std::unique_ptr<Server> server;
+    int version;
 };
 
 bool begins_with(const std::vector<std::uint8_t>& ticket, const KeyName& name) {
@@ -92,19 +120,19 @@ class Visitors {
     std::thread thread_;
 };
 
-BOOST_DATA_TEST_CASE(rotate_reaches_every_worker, versions, version) {
-    Steady steady;
-    const auto terms = steady.terms(version);
+BOOST_DATA_TEST_CASE(rotate_reaches_every_worker, all, one) {
+    Steady steady(one);
+    const auto terms = steady.terms();
     const auto old = steady.sealing();
     const Connection first = connect(terms);
     BOOST_TEST(begins_with(first.ticket, old));
-    steady.visit_workers(version, [](const Connection&) {});  // so each has taken the old key
+    steady.visit_workers([](const Connection&) {});  // so each has taken the old key
     Visitors visitors(terms);
     steady.instance.order({"rotate"});
     const auto fresh = steady.sealing();
     BOOST_TEST((fresh != old));
     std::this_thread::sleep_for(reach);
-    steady.visit_workers(version, [&](const Connection& connection) {
+    steady.visit_workers([&](const Connection& connection) {
         BOOST_TEST(begins_with(connection.ticket, fresh), "a worker seals with the new key");
     });
     BOOST_TEST(resume(terms, first).reused, "older tickets open as before");
@@ -113,12 +141,12 @@ BOOST_DATA_TEST_CASE(rotate_reaches_every_worker, versions, version) {
     BOOST_TEST(visitors.good > 0U);
 }
 
-BOOST_DATA_TEST_CASE(revoke_reaches_every_worker, versions, version) {
-    Steady steady;
-    const auto terms = steady.terms(version);
+BOOST_DATA_TEST_CASE(revoke_reaches_every_worker, all, one) {
+    Steady steady(one);
+    const auto terms = steady.terms();
     const Connection first = connect(terms);
     BOOST_TEST(resume(terms, first).reused);
-    steady.visit_workers(version, [](const Connection&) {});
+    steady.visit_workers([](const Connection&) {});
     Visitors visitors(terms);
     steady.instance.order({"revoke", "all"});
     const auto fresh = steady.sealing();
@@ -128,7 +156,7 @@ BOOST_DATA_TEST_CASE(revoke_reaches_every_worker, versions, version) {
         const Connection connection = resume(terms, first);
         BOOST_TEST(!connection.reused, "no worker opens what was revoked");
         BOOST_TEST(begins_with(connection.ticket, fresh));
-        asked.insert(steady.nginx.worker(connection));
+        asked.insert(steady.server->worker(connection));
     }
     BOOST_TEST(asked.size() == workers);
     visitors.stop();
