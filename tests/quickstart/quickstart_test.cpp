@@ -4,6 +4,7 @@
 #include "tests/token/stekd_instance.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <regex>
 #include <unistd.h>
 
@@ -23,6 +24,15 @@ struct Prefix {
     static inline Prefix* instance = nullptr;
 };
 
+// What tests/run compiled already, quickstart need not: the cache that it names.
+Environment compiler_cache() {
+    Environment result;
+    for (const char* name : {"CCACHE_DIR", "CCACHE_NOHASHDIR", "CCACHE_IGNOREOPTIONS"})
+        if (const char* value = std::getenv(name))
+            result[name] = value;
+    return result;
+}
+
 struct Show {
     Show() : space("show"), dir(space.path() / "instance") {}
     ~Show() {
@@ -40,7 +50,7 @@ struct Show {
     [[nodiscard]] Outcome quickstart(const Arguments& more) const {
         const auto log = space.path() / "log";
         fs::remove(log);
-        Process process(command(more), {}, log);
+        Process process(command(more), compiler_cache(), log);
         BOOST_REQUIRE(process.wait(minutes(15)));
         return {process.exit_code(), read_file(log)};
     }
@@ -123,7 +133,7 @@ BOOST_FIXTURE_TEST_CASE(kept_run_again_and_stopped_beside_another_stekd, Show) {
 
 BOOST_FIXTURE_TEST_CASE(a_sight_that_fails_fails_the_show, Show) {
     const auto log = space.path() / "failing";
-    Process process(command({"--period", "3"}), {}, log);
+    Process process(command({"--period", "3"}), compiler_cache(), log);
     BOOST_REQUIRE(
         eventually([&] { return read_file(log).find("\n== 3. ") != std::string::npos || !process.running(); },
                    minutes(15)));
