@@ -3,6 +3,7 @@
 #include "daemon/hpke_error.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>

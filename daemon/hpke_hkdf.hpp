@@ -16,7 +16,7 @@ namespace stek::hpke {
 using Digest = SecretArray<32>;
 
 /// Everything derived carries the suite and a label, so that no two uses give the same bytes. All functions
-/// throw Error when libcrypto fails. An object belongs to one thread at a time.
+/// throw Error when libcrypto fails. Threads may share an object.
 class LabelledHkdf {
   public:
     /// `suite_id` is copied: "KEM" and its number (5 bytes), or "HPKE" and the three (10 bytes).
