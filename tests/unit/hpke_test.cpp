@@ -122,10 +122,10 @@ std::vector<std::pair<Octets, std::string>> bad_points(const Octets& good) {
     bad.emplace_back(largest, no_point);
     // Sound, but for the field's size that is added to x = 5: without that, it is taken.
     const Octets y = from_hex("459243b9aa581806fe913bce99817ade11ca503c64d9a3c533415c083248fbcc");
-    Octets sound(33, 0);
+    Octets sound(65, 0);
     sound[0] = 4;
     sound[32] = 5;
-    sound.insert(sound.end(), y.begin(), y.end());
+    std::ranges::copy(y, sound.begin() + 33);
     BOOST_CHECK_NO_THROW(parse_point(sound, "a point"));
     Octets unreduced = sound;
     std::ranges::copy(from_hex("ffffffff00000001000000000000000000000001000000000000000000000004"),
