@@ -1,0 +1,87 @@
+#include "daemon/hpke_hkdf.hpp"
+
+#include "daemon/hpke_error.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+namespace stek::hpke {
+
+namespace {
+
+constexpr std::size_t largest_info = 512;
+
+struct FreeContext {
+    void operator()(EVP_KDF_CTX* context) const noexcept { EVP_KDF_CTX_free(context); }
+};
+
+Bytes bytes_of(std::string_view text) {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+// A Secret, for some of the parts are.
+Secret joined(std::initializer_list<Bytes> parts) {
+    std::size_t size = 0;
+    for (const Bytes part : parts)
+        size += part.size();
+    Secret whole(size);
+    auto at = whole.data();
+    for (const Bytes part : parts)
+        at = std::ranges::copy(part, at).out;
+    return whole;
+}
+
+constexpr std::string_view version = "HPKE-v1";
+
+}  // namespace
+
+LabelledHkdf::LabelledHkdf(Bytes suite_id)
+    : kdf_(EVP_KDF_fetch(nullptr, "HKDF", nullptr)), suite_id_size_(suite_id.size()) {
+    if (!kdf_)
+        throw Error("HPKE: libcrypto has no HKDF");
+    if (suite_id.size() > suite_id_.size())
+        throw Error("HPKE: a suite id of more than 10 bytes");
+    std::ranges::copy(suite_id, suite_id_.begin());
+}
+
+void LabelledHkdf::hkdf(int mode, Bytes salt, Bytes key, Bytes info, std::span<std::uint8_t> out) const {
+    const auto octets = [](const char* name, Bytes value) {
+        return OSSL_PARAM_construct_octet_string(name, const_cast<std::uint8_t*>(value.data()), value.size());
+    };
+    char digest[] = "SHA256";
+    const std::array<OSSL_PARAM, 5> params{
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        octets(OSSL_KDF_PARAM_KEY, key),
+        mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY ? octets(OSSL_KDF_PARAM_SALT, salt)
+                                               : octets(OSSL_KDF_PARAM_INFO, info),
+        OSSL_PARAM_construct_end(),
+    };
+    const std::unique_ptr<EVP_KDF_CTX, FreeContext> context(EVP_KDF_CTX_new(kdf_.get()));
+    if (!context || EVP_KDF_derive(context.get(), out.data(), out.size(), params.data()) != 1)
+        throw Error("HPKE: HKDF failed");
+}
+
+void LabelledHkdf::extract(Bytes salt, std::string_view label, Bytes ikm, Digest& out) const {
+    static constexpr std::array<std::uint8_t, Digest::size()> no_salt{};
+    const Secret labelled =
+        joined({bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), ikm});
+    hkdf(EVP_KDF_HKDF_MODE_EXTRACT_ONLY, salt.empty() ? Bytes(no_salt) : salt, labelled.bytes(), {},
+         out.span());
+}
+
+void LabelledHkdf::expand(const Digest& prk, std::string_view label, Bytes info,
+                          std::span<std::uint8_t> out) const {
+    if (out.empty() || out.size() > 255 * Digest::size() || info.size() > largest_info)
+        throw Error("HPKE: HKDF is asked for too much");
+    const std::array<std::uint8_t, 2> length{static_cast<std::uint8_t>(out.size() >> 8),
+                                             static_cast<std::uint8_t>(out.size())};
+    const Secret labelled =
+        joined({length, bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), info});
+    hkdf(EVP_KDF_HKDF_MODE_EXPAND_ONLY, {}, prk.bytes(), labelled.bytes(), out);
+}
+
+}  // namespace stek::hpke
