@@ -18,15 +18,11 @@ namespace stek::test {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
-/// One at a time; the keys that it makes do not outlive it.
+/// One at a time; the keys that it makes are not used after it.
 class KeyInToken {
   public:
     /// `real` is borrowed, and does the work.
-    KeyInToken(EVP_PKEY* real, Bytes point)
-        : real_(real),
-          point_(point.begin(), point.end()),
-          method_(EC_KEY_METHOD_new(EC_KEY_OpenSSL()), EC_KEY_METHOD_free) {
-        EC_KEY_METHOD_set_compute_key(method_.get(), compute);
+    KeyInToken(EVP_PKEY* real, Bytes point) : real_(real), point_(point.begin(), point.end()) {
         current_ = this;
     }
     KeyInToken(const KeyInToken&) = delete;
@@ -38,7 +34,7 @@ class KeyInToken {
         const std::unique_ptr<EC_KEY, decltype(&EC_KEY_free)> key(
             EC_KEY_new_by_curve_name(NID_X9_62_prime256v1), EC_KEY_free);
         EC_KEY_oct2key(key.get(), point_.data(), point_.size(), nullptr);
-        EC_KEY_set_method(key.get(), method_.get());
+        EC_KEY_set_method(key.get(), method());
         EVP_PKEY* made = EVP_PKEY_new();
         EVP_PKEY_set1_EC_KEY(made, key.get());
         return made;
@@ -48,6 +44,15 @@ class KeyInToken {
     bool fails = false;
 
   private:
+    /// Never freed: a key asks its method how to end.
+    static const EC_KEY_METHOD* method() {
+        static const EC_KEY_METHOD* const ours = [] {
+            EC_KEY_METHOD* made = EC_KEY_METHOD_new(EC_KEY_OpenSSL());
+            EC_KEY_METHOD_set_compute_key(made, compute);
+            return made;
+        }();
+        return ours;
+    }
     static int compute(unsigned char** out, std::size_t* size, const EC_POINT* peer, const EC_KEY*) {
         if (current_->fails) {
             ERR_raise(ERR_LIB_USER, current_->reason_);
@@ -71,7 +76,6 @@ class KeyInToken {
     const int reason_ = (ERR_load_strings(ERR_LIB_USER, texts_), 1);
     EVP_PKEY* real_;
     std::vector<std::uint8_t> point_;
-    std::unique_ptr<EC_KEY_METHOD, decltype(&EC_KEY_METHOD_free)> method_;
 };
 
 #pragma GCC diagnostic pop
