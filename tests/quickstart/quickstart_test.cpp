@@ -27,7 +27,7 @@ struct Prefix {
 // What tests/run compiled already, quickstart need not: the cache that it names.
 Environment compiler_cache() {
     Environment result;
-    for (const char* name : {"CCACHE_DIR", "CCACHE_NOHASHDIR", "CCACHE_IGNOREOPTIONS"})
+    for (const char* name : {"CCACHE_DIR", "CCACHE_NOHASHDIR", "CCACHE_IGNOREOPTIONS", "CCACHE_SLOPPINESS"})
         if (const char* value = std::getenv(name))
             result[name] = value;
     return result;
