@@ -397,7 +397,7 @@ BOOST_AUTO_TEST_CASE(an_exit_handler_may_still_shake_hands) {
     const Ctx client = client_ctx(TLS1_3_VERSION);
     static std::function<bool()> shakes_hands;
     static int result = 1;
-    const int status = in_child([&] {
+    const int status = in_child([&]() -> int {
         // Runs after the provider's handlers, before those of the test framework.
         std::atexit([] { _exit(result); });
         const Handshake first = connect(client.get(), server.get());
@@ -409,7 +409,6 @@ BOOST_AUTO_TEST_CASE(an_exit_handler_may_still_shake_hands) {
         // Before the provider's and the module's own, for it is registered after them.
         std::atexit([] { result = shakes_hands() ? 0 : 2; });
         std::exit(3);
-        return 3;
     });
     BOOST_TEST(status == 0);
 }

@@ -5,6 +5,7 @@
 #include "pkcs11/session.hpp"
 #include "pkcs11/token.hpp"
 #include "pkcs11/uri.hpp"
+#include "tests/fixtures/hex.hpp"
 #include "tests/fixtures/softhsm.hpp"
 
 #include <cstdint>
@@ -48,22 +49,5 @@ struct OpenToken {
     std::shared_ptr<pkcs11::Token> token;
     pkcs11::Session session;
 };
-
-inline std::vector<std::uint8_t> from_hex(const std::string& text) {
-    std::vector<std::uint8_t> bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-    return bytes;
-}
-
-inline std::string to_hex(std::span<const std::uint8_t> bytes) {
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string text;
-    for (const std::uint8_t byte : bytes) {
-        text += digits[byte >> 4];
-        text += digits[byte & 15];
-    }
-    return text;
-}
 
 }  // namespace stek::tests

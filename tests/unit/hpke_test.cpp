@@ -4,6 +4,7 @@
 
 #include "daemon/hpke_hkdf.hpp"
 #include "key_in_token.hpp"
+#include "tests/fixtures/hex.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -21,14 +22,8 @@ namespace stek::hpke {
 namespace {
 
 using internal::Aead;
+using tests::from_hex;
 using Octets = std::vector<std::uint8_t>;
-
-Octets from_hex(const std::string& text) {
-    Octets bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-    return bytes;
-}
 
 template <class Range>
 Octets octets(const Range& bytes) {

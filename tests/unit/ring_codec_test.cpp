@@ -1,6 +1,7 @@
 // The ring's format against files made by another program, and against everything that is not one.
 #define BOOST_TEST_MODULE ring_codec
 #include "sample_ring.hpp"
+#include "tests/fixtures/hex.hpp"
 
 #include <fstream>
 #include <functional>
@@ -13,17 +14,11 @@
 using namespace stek;
 using stek::test::sample_record;
 using stek::test::sample_ring;
+using stek::tests::from_hex;
 
 namespace {
 
 using Octets = std::vector<std::uint8_t>;
-
-Octets from_hex(const std::string& text) {
-    Octets bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-        bytes.push_back(static_cast<std::uint8_t>(std::stoul(text.substr(i, 2), nullptr, 16)));
-    return bytes;
-}
 
 const nlohmann::json& vectors() {
     static const auto parsed = nlohmann::json::parse(std::ifstream(STEK_VECTORS "/ring.json")).at("rings");
