@@ -225,6 +225,7 @@ BOOST_AUTO_TEST_CASE(one_message_per_iv) {
 }
 
 // Through plain EVP with all fetched before, for libcrypto's own locks do not survive such forks either.
+#ifndef __SANITIZE_ADDRESS__  // at a fork, g++ 12's ASan leaves its allocator's locks as they are
 BOOST_AUTO_TEST_CASE(forks_of_a_process_with_sealing_threads_seal) {
     KnownRing ring;
     const KeyName name = ring.add_current();
@@ -256,3 +257,4 @@ BOOST_AUTO_TEST_CASE(forks_of_a_process_with_sealing_threads_seal) {
     }
     BOOST_TEST(!seal(for_children, name, iv, {}, message).empty());
 }
+#endif
