@@ -33,6 +33,10 @@ int try_once(const Trial& trial) {
     return file ? 0 : errno;
 }
 
+std::string how_to_close(const std::string& path) {
+    return "setfacl -b " + path + "; chmod " + (fs::is_directory(path) ? "700 " : "600 ") + path;
+}
+
 /// What each trial gave to that user without supplementary groups (HAProxy drops them): 0 or an errno. Throws
 /// std::system_error.
 std::vector<int> try_as(const passwd& user, const std::vector<Trial>& trials) {
@@ -162,8 +166,7 @@ class Reader {
             secrets.push_back(path);
         for (const auto& path : secrets)
             if (attempt(path, O_RDONLY) == 0)
-                fail("it can read " + path + ", which is stekd's alone",
-                     "setfacl -b " + path + "; chmod " + (fs::is_directory(path) ? "700 " : "600 ") + path);
+                fail("it can read " + path + ", which is stekd's alone", how_to_close(path));
     }
 
     // Every token below the tokendir but the one that is for readers.
