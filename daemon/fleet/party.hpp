@@ -1,0 +1,68 @@
+// Who is who in a fleet: the parties, their keys and the lists that say so.
+//
+// Trust goes one way. The root key, which is in no machine that runs, signs the fleet's list: origins and the
+// vaults of locations. A vault signs its location's list: that location's machines. Everybody is handed the
+// fleet's id, which is the hash of the root key, when he is enrolled; the engine may lose, hold back or
+// repeat what is signed, but not make anything up. A list with a lower serial than one already seen is a
+// replay.
+#pragma once
+
+#include "daemon/fleet/frame.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace stek::fleet {
+
+enum class Role : std::uint8_t { origin = 1, vault = 2, machine = 3 };
+enum class Standing : std::uint8_t { active = 1, retired = 2 };
+
+/// One origin, vault or machine.
+struct Party {
+    PartyNumber number = 0;  ///< from 1; given by who signs the list, never given again in it
+    Role role = Role::origin;
+    Standing standing = Standing::active;
+    std::string
+        name;  ///< 1 to 64 bytes of [A-Za-z0-9_-], unique in its list (no dot: it is part of engine keys)
+    std::string location;  ///< as KeyRing::location; empty for an origin
+    Point signing_key{};   ///< verifies what it signs (ECDSA P-256)
+    Point sealing_key{};   ///< its long-lived HPKE key (RFC 9180); all zero for an origin
+    bool operator==(const Party&) const = default;
+};
+
+/// The fleet's list (signed by the root: origins and vaults) or a location's (signed by one of its vaults:
+/// its machines).
+struct PartyList {
+    std::uint64_t serial = 0;    ///< from 1; one more with each change
+    std::int64_t signed_at = 0;  ///< Unix seconds; for people to read
+    std::string location;        ///< whose machines; empty: the fleet's list
+    std::vector<Party> parties;  ///< in rising order of number
+    bool operator==(const PartyList&) const = default;
+
+    [[nodiscard]] const Party* find(PartyNumber number) const noexcept;
+    [[nodiscard]] const Party* find(std::string_view name) const noexcept;
+};
+
+/// What a new party asks for: its own word for its keys, signed with the signing key itself (so that nobody
+/// enrols another's). A person compares the fingerprint and approves.
+struct EnrolmentRequest {
+    Role role = Role::origin;
+    std::string name, location;
+    Point signing_key{}, sealing_key{};
+    bool operator==(const EnrolmentRequest&) const = default;
+};
+
+/// For people to compare: SHA-256 over the request's frame body, as 8 groups of 4 hexadecimal digits (its
+/// first 16 bytes).
+std::string fingerprint(const EnrolmentRequest& request);
+
+/// Bodies of frames (see frame.hpp). encode: std::invalid_argument for what decode would refuse. decode:
+/// FrameError.
+std::vector<std::uint8_t> encode_list(const PartyList& list);
+PartyList decode_list(Bytes body);
+std::vector<std::uint8_t> encode_request(const EnrolmentRequest& request);
+EnrolmentRequest decode_request(Bytes body);
+
+}  // namespace stek::fleet
