@@ -13,6 +13,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace stek::fleet {
@@ -23,22 +24,26 @@ class EngineError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// Told that something in a bucket may have changed. Spurious wake-ups are fine, and changes may come
-/// without one (each user looks every minute as well).
+/// Told that something in a bucket may have changed. Spurious wake-ups are fine (one's own changes are told,
+/// too), and changes may come without one (each user looks every minute as well). A bucket may come, go and
+/// come back meanwhile. One thread at a time.
 class Watch {
   public:
     virtual ~Watch() = default;
     /// Readable when there is something to look at; owned by the watch. For sd_event_add_io, EPOLLIN.
     [[nodiscard]] virtual int fd() const noexcept = 0;
-    /// Makes fd() unreadable until the next change. Throws EngineError once the watch is broken: make
-    /// another.
+    /// Makes fd() unreadable until the next change; look after it, not before. Throws EngineError once the
+    /// watch is broken: make another.
     virtual void clear() = 0;
 };
 
-/// A key-value store of buckets. Bucket and key names are 1 to 255 bytes of [A-Za-z0-9._-], do not begin or
-/// end with a dot and have no two in a row (NATS subjects and file names both take them); others:
-/// std::invalid_argument. Values: up to 2 MiB (max_value). One thread at a time; calls block, but for no
-/// longer than a few seconds (the implementation's limit).
+/// A key-value store of buckets, which come with their first value. Keys are 1 to 255 bytes of
+/// [A-Za-z0-9._-], do not begin or end with a dot and have no two in a row; buckets 1 to 250 bytes of
+/// [A-Za-z0-9_-] (NATS subjects, names of its streams and of files take them): others are
+/// std::invalid_argument. Values: up to 2 MiB (max_value), to store a larger one is std::invalid_argument.
+/// One thread at a time; calls block, but for no longer than a few seconds (the implementation's limit).
+///
+/// After an EngineError of create(), put() or erase() it may have been done all the same: look.
 class Engine {
   public:
     static constexpr std::size_t max_value = std::size_t{2} << 20;
@@ -55,18 +60,28 @@ class Engine {
     virtual std::vector<std::string> list(const std::string& bucket, const std::string& prefix) = 0;
     /// Nothing happens if there is none.
     virtual void erase(const std::string& bucket, const std::string& key) = 0;
+    /// The bucket need not be there yet.
     virtual std::unique_ptr<Watch> watch(const std::string& bucket) = 0;
     /// For people: "directory /srv/stek" or "NATS at ...".
     [[nodiscard]] virtual std::string name() const = 0;
 };
+
+bool fit_for_bucket(std::string_view name) noexcept;
+bool fit_for_key(std::string_view name) noexcept;
+/// For implementations, first thing. Throw std::invalid_argument.
+void check_bucket(const std::string& bucket);
+void check_names(const std::string& bucket, const std::string& key);
+void check_value(Bytes value);
 
 /// The names in use, in one place.
 namespace bucket {
 inline constexpr char fleet[] = "stek-fleet";       ///< key "list": the fleet's list
 inline constexpr char hourly[] = "stek-hourly";     ///< keys "<epoch>.<revision>": bundles
 inline constexpr char pre_keys[] = "stek-prekeys";  ///< keys "<vault>.<epoch>"
-/// Keys "machines" (its list), "pair.<machine>.<epoch>", "record.<machine>.<epoch>.<revision>"; machines by
-/// name.
+/// "stek-location-" and the location; keys "machines" (its list), "pair.<machine>.<epoch>",
+/// "record.<machine>.<epoch>.<revision>"; machines by name. No two locations share one: where a location has
+/// '.' or '_', its bucket has "_-" or "__". Throws std::invalid_argument for what is no location's name
+/// (stekd.toml: 1 to 64 of letters, digits, '.', '_' and '-').
 std::string of_location(const std::string& location);
 }  // namespace bucket
 
