@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <functional>
 #include <unistd.h>
 
 #include <boost/test/data/monomorphic.hpp>
@@ -30,12 +31,15 @@ using Names = std::vector<std::string>;
 /// What link(2) and rename(2) answer instead of doing it; 0: the system's own.
 int link_fails_with = 0, rename_fails_with = 0;
 bool link_answer_is_lost = false;
+std::function<void()> before_link;
 
 }  // namespace
 
 /// Before libc's: file systems that lack something, and a network that loses an answer.
 extern "C" __attribute__((visibility("default"))) int linkat(int from, const char* old_path, int to,
                                                              const char* new_path, int flags) noexcept {
+    if (before_link)
+        before_link();
     errno = link_fails_with;
     if (link_fails_with != 0)
         return -1;
@@ -65,6 +69,7 @@ struct Fixture {
     ~Fixture() {
         link_fails_with = rename_fails_with = 0;
         link_answer_is_lost = false;
+        before_link = nullptr;
     }
     /// Those that begin with a dot, too.
     [[nodiscard]] Names files() const {
@@ -213,12 +218,18 @@ BOOST_FIXTURE_TEST_CASE(without_hard_links_the_first_wins_all_the_same, Fixture)
         BOOST_TEST(engine->create("bucket", key, value_of(1, 10)));
         BOOST_TEST(!engine->create("bucket", key, value_of(2, 10)));
         BOOST_TEST((engine->get("bucket", key) == value_of(1, 10)));
-        // It came after the look.
-        rename_fails_with = EEXIST;
-        BOOST_TEST(!engine->create("bucket", "new", value_of(2, 10)));
-        rename_fails_with = 0;
     }
     BOOST_TEST(files().size() == 3U);
+}
+
+BOOST_DATA_TEST_CASE_F(Fixture, one_that_comes_in_between_is_not_replaced,
+                       boost::unit_test::data::make({0, EPERM}), error) {
+    link_fails_with = error;
+    engine->put("bucket", "other", value_of(1, 10));
+    before_link = [&] { fs::copy_file(bucket / "other", bucket / "key"); };
+    BOOST_TEST(!engine->create("bucket", "key", value_of(2, 10)));
+    BOOST_TEST((engine->get("bucket", "key") == value_of(1, 10)));
+    BOOST_TEST((files() == Names{"key", "other"}));
 }
 
 BOOST_FIXTURE_TEST_CASE(without_any_way_to_be_first_there_is_no_create, Fixture) {
