@@ -53,6 +53,7 @@ void check_in_child(Body&& body) {
     const auto failures = [] {
         return ut::results_collector.results(ut::framework::current_test_case_id()).p_assertions_failed.get();
     };
+    std::cout.flush();  // or the child says it again
     const int status = tests::in_child([&] {
         const auto before = failures();
         try {
