@@ -261,7 +261,7 @@ BOOST_AUTO_TEST_CASE(signatures_out_of_range_are_refused) {
         }
     BOOST_TEST(!verifies(pair.point, message, Signature{}));
     Signature swapped = good;
-    std::ranges::rotate(swapped, swapped.begin() + 32);
+    std::rotate(swapped.begin(), swapped.begin() + 32, swapped.end());
     BOOST_TEST(!verifies(pair.point, message, swapped));
     BOOST_TEST(!verifies(pair.point, Octets(99, 1), good));
     BOOST_TEST(!verifies(test::off_the_curve(), message, good));
