@@ -161,7 +161,7 @@ std::vector<Recipient> Origin::recipients(std::uint64_t epoch) {
 }
 
 std::optional<Point> Origin::pre_key_of(const Party& vault, std::uint64_t epoch) {
-    const auto name = std::to_string(vault.number) + "." + std::to_string(epoch);
+    const auto name = vault.name + "." + std::to_string(epoch);
     const auto frame = engine_->get(bucket::pre_keys, name);
     if (!frame)
         return {};
