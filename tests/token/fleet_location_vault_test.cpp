@@ -87,7 +87,7 @@ struct Scene : Vault {
     SceneParty& origin = scene.add_origin("origin-1");
     SceneParty& party = scene.add_vault("vault-1");
     SceneParty& machine = scene.add_machine("web-1");
-    KnownLists lists{workspace.subdirectory("state"), scene.id(), scene_location};
+    KnownLists lists{workspace.subdirectory("state"), scene.root().point, scene_location};
     Location location{party.self, lists, *engine, work, {}, [](const LocationMemory&) {}};
 };
 

@@ -77,7 +77,7 @@ struct Site {
     }
     void restart() {
         location.reset();
-        lists = std::make_unique<KnownLists>(directory, scene->id(), scene_location);
+        lists = std::make_unique<KnownLists>(directory, scene->root().point, scene_location);
         location = std::make_unique<Location>(party->self, *lists, engine, token,
                                               file.empty() ? LocationMemory{} : decode_location_memory(file),
                                               [this](const LocationMemory& memory) {
