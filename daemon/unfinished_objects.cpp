@@ -48,8 +48,11 @@ bool is_unfinished(std::span<const std::uint8_t> object) {
     };
     if (!first_is(head(CKA_CLASS, kind_number)) && !first_is(head(CKA_KEY_TYPE, kind_number)))
         return false;
-    const auto token = std::ranges::search(attributes, head(CKA_TOKEN, kind_boolean)).end();
-    return token == attributes.end() || *token == 0;
+    // Not std::ranges::search: clang 14, which the fuzz targets are built with, does not compile libstdc++'s.
+    constexpr Head wanted = head(CKA_TOKEN, kind_boolean);
+    const auto token = std::search(attributes.begin(), attributes.end(), wanted.begin(), wanted.end());
+    return token == attributes.end() || token + attribute_head == attributes.end() ||
+           token[attribute_head] == 0;
 }
 
 bool is_unfinished_file(const fs::path& path) {

@@ -58,6 +58,7 @@ std::vector<const Recipient*> in_order(const std::vector<Recipient>& recipients)
     if (recipients.size() > Bundle::max_shares)
         throw std::invalid_argument("bundle: more than " + std::to_string(Bundle::max_shares) + " vaults");
     std::vector<const Recipient*> sorted;
+    sorted.reserve(recipients.size());
     for (const Recipient& recipient : recipients)
         sorted.push_back(&recipient);
     const auto vault = [](const Recipient* recipient) { return recipient->vault; };

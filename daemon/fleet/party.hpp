@@ -36,7 +36,8 @@ struct Party {
 };
 
 /// The fleet's list (signed by the root: origins and vaults) or a location's (signed by one of its vaults:
-/// its machines).
+/// its machines). That the frame's signer is 0 for the one and a vault of that location for the other, the
+/// caller compares.
 struct PartyList {
     std::uint64_t serial = 0;    ///< from 1; one more with each change
     std::int64_t signed_at = 0;  ///< Unix seconds; for people to read

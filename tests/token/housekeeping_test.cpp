@@ -134,7 +134,8 @@ BOOST_AUTO_TEST_CASE(gone_by_age_whatever_the_wall_clock_says) {
     IdleServer server(scene.conf());
     BOOST_REQUIRE(server.order('h') == "ok");
     BOOST_REQUIRE(scene.held_by(server.pid()));
-    BOOST_REQUIRE(within(10s * longer, [&] { return Moment::now().boot_ms / 1000 >= scene.record().destroy_at; }));
+    BOOST_REQUIRE(
+        within(10s * longer, [&] { return Moment::now().boot_ms / 1000 >= scene.record().destroy_at; }));
     BOOST_TEST(!scene.over());
     gone_within_the_promise(scene, server.pid());
     BOOST_TEST(server.order('h') == "failed", "nor does it come back");

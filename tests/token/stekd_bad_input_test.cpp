@@ -172,3 +172,55 @@ BOOST_DATA_TEST_CASE(a_full_disk_is_survived, data::make({"run", "state", "token
     instance.daemon->stop();
     BOOST_TEST(instance.once().exit_code == 0);
 }
+
+// Wherever it stops: no half of an instance, and with room again there is one.
+BOOST_AUTO_TEST_CASE(init_on_a_full_disk_leaves_nothing_behind) {
+    const Workspace space("full");
+    const auto disk_at = space.path() / "disk";
+    fs::create_directory(disk_at);
+    const SmallDisk disk(disk_at);
+    const auto init = [&] {
+        return run({STEK_STEKCTL, "init", "--dir", disk_at / "instance", "--location", "test", "--provider",
+                    STEK_MODULE, "--reader", "nobody"});
+    };
+    disk.fill();
+    // A page more each time, so that it stops at one file after the other.
+    for (const std::uintmax_t pages : {0U, 1U, 2U, 3U, 5U, 8U, 12U}) {
+        const auto ballast = disk_at / "ballast";
+        fs::resize_file(ballast, fs::file_size(ballast) - 4096 * pages);
+        const auto outcome = init();
+        BOOST_TEST_CONTEXT(pages << " pages free: " << outcome.output) {
+            BOOST_TEST(outcome.exit_code != 0);
+            BOOST_TEST(!outcome.output.empty());
+            BOOST_TEST(!fs::exists(disk_at / "instance"));
+        }
+        disk.make_room();
+        disk.fill();
+    }
+    disk.make_room();
+    const auto outcome = init();
+    BOOST_TEST(outcome.exit_code == 0, outcome.output);
+}
+
+// Metrics are for people: without room for them keys are made all the same, and it is said once.
+BOOST_AUTO_TEST_CASE(metrics_on_a_full_disk_cost_no_key) {
+    StekdInstance instance(2, 400);
+    const auto metrics = instance.space.path() / "metrics";
+    fs::create_directory(metrics);
+    instance.edit("[paths]\n", "[paths]\nmetrics = \"" + (metrics / "stekd.prom").string() + "\"\n");
+    const SmallDisk disk(metrics);
+    disk.fill();
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_TEST(instance.says("metrics"));
+    const auto before = instance.ring()->generation;
+    BOOST_TEST(eventually([&] { return instance.ring()->generation > before + 2; }, 60s));
+    const auto log = instance.log();
+    const auto first = log.find("No space left on device");
+    BOOST_REQUIRE(first != std::string::npos);
+    BOOST_TEST(log.find("No space left on device", first + 1) == std::string::npos, log);
+    BOOST_TEST(!fs::exists(metrics / "stekd.prom"));
+    disk.make_room();
+    BOOST_TEST(eventually([&] { return fs::exists(metrics / "stekd.prom"); }, 30s));
+    BOOST_TEST(read_file(metrics / "stekd.prom").find("stekd_seal_until") != std::string::npos);
+}
