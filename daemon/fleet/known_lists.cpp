@@ -51,7 +51,8 @@ void KnownLists::load(const std::string& file) {
     try {
         auto frame = read_frame(path);
         auto list = verified(frame, From::own_file);
-        place_of(list) = Known{std::move(list), std::move(frame)};
+        auto& known = place_of(list);  // before the list is moved away, its location with it
+        known = Known{std::move(list), std::move(frame)};
     } catch (const FrameError& error) {
         tell_once(path, error.what());
     }
