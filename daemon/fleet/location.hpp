@@ -2,86 +2,81 @@
 //
 // Several vaults of a location need no leader: what they derive is the same, and who is first with a
 // machine's record has done it for all. In a fleet the chain's index is the epoch.
+//
+// Killed anywhere, the next run goes on:
+// - The pin of a bundle is durable before anything is derived with it, and a block of counters before the
+//   first of them is used.
+// - When the chain leaves an epoch, its chain key is destroyed first and its pre-key then. The other way
+//   round, a kill in between would leave an epoch that can be derived in the token, but whose hourly key
+//   nobody here can open any more. This way round it leaves a pre-key that opens an hourly key which is good
+//   for nothing without the chain key; the next run destroys it, for it looks at what is in the token.
 #pragma once
 
-#include "daemon/fleet/bundle.hpp"
-#include "daemon/fleet/engine.hpp"
-#include "daemon/fleet/identity.hpp"
-#include "daemon/fleet/known_lists.hpp"
-#include "daemon/fleet/record.hpp"
+#include "daemon/fleet/location_desk.hpp"
+#include "daemon/fleet/location_hours.hpp"
+#include "daemon/fleet/location_memory.hpp"
+#include "daemon/fleet/location_plan.hpp"
+#include "daemon/fleet/location_records.hpp"
+#include "daemon/fleet/vault_work.hpp"
 #include "daemon/plan.hpp"
-#include "provider/schedule.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
 namespace stek::fleet {
 
-/// What a location does with its vault token: the seam that unit tests fill in. All may throw pkcs11 errors.
-class VaultWork {
-  public:
-    virtual ~VaultWork() = default;
-    /// The chain's epoch; nothing before the ceremony.
-    virtual std::optional<std::uint64_t> chain_epoch() = 0;
-    virtual void advance_chain(std::uint64_t to_epoch) = 0;
-    /// Pre-keys in the token, by epoch; made, found, destroyed.
-    virtual std::vector<std::uint64_t> pre_keys() = 0;
-    virtual TokenKey make_pre_key(std::uint64_t epoch) = 0;
-    virtual std::optional<TokenKey> pre_key(std::uint64_t epoch) = 0;
-    virtual void destroy_pre_key(std::uint64_t epoch) = 0;
-    /// K of (epoch, revision), by STEK-KDF, wrapped to one public key. Same name for each.
-    virtual void derive(KeyId key, const HourlyKey& hourly, Bytes spki, OaepHash oaep, WrappedStek& out) = 0;
-};
-
-/// What a location must remember: a file in its state directory. Not secret, but it is what keeps a replay
-/// from being believed.
-struct LocationMemory {
-    std::map<KeyId, Digest> pinned;  ///< frame_hash() of the bundle that was first derived with
-    std::uint64_t counter = 0;       ///< of the last record that this vault has signed
-    std::vector<KeyId> revoked;      ///< until their open window is over
-};
-std::vector<std::uint8_t> encode_memory(const LocationMemory& memory);  ///< JSON
-LocationMemory decode_memory(Bytes file);                               ///< std::runtime_error
-
+/// One thread at a time, the one that the vault's keys are of.
 class Location {
   public:
     /// `save` makes the memory durable before it returns; whatever it throws ends the run before anything
     /// that has to be remembered is done.
     Location(const Identity& self, KnownLists& lists, Engine& engine, VaultWork& vault, LocationMemory memory,
              std::function<void(const LocationMemory&)> save);
+    Location(const Location&) = delete;
+    Location& operator=(const Location&) = delete;
+    ~Location() = default;
 
-    static constexpr std::uint64_t ahead = 4;  ///< epochs: accepted, and pre-keys made
+    static constexpr std::uint64_t ahead = location_ahead;  ///< epochs: accepted, and pre-keys made
 
-    /// Whatever is due at `now`: pre-keys for the current epoch and `ahead` more are made and published;
-    /// bundles from the chain's epoch to now + ahead are verified, compared with what is pinned, opened,
-    /// pinned; for each active machine and each pair that it offers, a record is signed and left in the
-    /// engine, unless one for that pair is there; when an epoch is over and a later one has a bundle, the
-    /// chain moves on and that epoch's pre-key goes. Hourly keys are held in memory for as long as their
-    /// epoch can be derived. Throws EngineError, FrameError (not in the list), pkcs11 errors; what was done
-    /// stays.
+    /// Whatever is due at `now`: lists are looked at; pre-keys for the current epoch and `ahead` more are
+    /// made and published; bundles from the chain's epoch to now + ahead are verified, compared with what is
+    /// pinned, opened, pinned; for each active machine and each pair that it offers, a record is signed and
+    /// left in the engine, unless one for that pair is there; when an epoch is over and a later one has a
+    /// bundle, the chain moves on and that epoch's pre-key goes. Hourly keys are held in memory for as long
+    /// as their epoch can be derived. Throws EngineError, FrameError (not in the list), what tokens and
+    /// `save` throw; what was done stays, and the chain has moved all the same, if the token lets it.
     void run(const daemon::Now& now, const daemon::Policy& policy);
-    /// Revokes: signs a record without a key for each machine, and derives it no more.
-    void revoke(const std::vector<KeyId>& keys);
+    /// Revokes: signs a record without a key for each machine, and derives it no more. Once that is
+    /// remembered, run() goes on with what this could not do.
+    void revoke(const std::vector<KeyId>& keys, const daemon::Now& now, const daemon::Policy& policy);
 
     struct Report {
-        std::uint64_t last_epoch = 0;  ///< derived
-        std::size_t machines = 0, pre_keys_left = 0;
-        std::vector<std::string>
-            alarms;  ///< another bundle for a pinned (epoch, revision), a share that does not open...
+        std::uint64_t last_epoch = 0;                 ///< derived since the start
+        std::size_t machines = 0, pre_keys_left = 0;  ///< active; for the current epoch and later
+        /// New in the last run or revoke(): another bundle for a pinned (epoch, revision), a share that does
+        /// not open, a pair by another machine...
+        std::vector<std::string> alarms;
     };
     [[nodiscard]] const Report& report() const noexcept { return report_; }
 
   private:
-    const Identity* self_;
-    KnownLists* lists_;
-    Engine* engine_;
-    VaultWork* vault_;
-    LocationMemory memory_;
-    std::function<void(const LocationMemory&)> save_;
-    std::map<KeyId, HourlyKey> hourly_;
+    void work(const daemon::Now& now, const daemon::Policy& policy);
+    void tend_pre_keys(std::uint64_t chain_epoch, std::uint64_t now_epoch);
+    void publish_pre_key(std::uint64_t epoch);
+    void erase_pre_keys_that_are_gone();
+    void destroy_pre_keys_before(std::uint64_t chain_epoch);
+    void move_chain(std::uint64_t to_epoch);
+    void move_chain_on(const daemon::Now& now, const daemon::Policy& policy);
+    void forget_revoked(const daemon::Now& now, const daemon::Policy& policy);
+    void fill_report(const daemon::Now& now, const daemon::Policy& policy);
+
+    LocationDesk desk_;
+    HourlyShelf hours_;
+    RecordDesk records_;
+    std::map<std::uint64_t, Digest> published_;  ///< pre-keys' frames, as they are in the engine
     Report report_;
 };
 
