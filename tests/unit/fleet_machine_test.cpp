@@ -191,6 +191,7 @@ BOOST_AUTO_TEST_CASE(a_record_that_somebody_touched_is_refused) {
     refuses(scene, Value(frame.begin(), frame.end() - 1), "record");
     refuses(scene, Value(), "record");
     refuses(scene, Value(100'000, 0), "record");
+    refuses(scene, Value(Engine::max_value + 1, 0), "too large");
 }
 
 BOOST_AUTO_TEST_CASE(a_signed_record_that_is_unfit_is_refused) {
@@ -412,8 +413,8 @@ BOOST_AUTO_TEST_CASE(an_engine_that_lost_all_gets_the_offers_back) {
     const auto kept = scene.values();
     const std::string first = "pair.web-1." + std::to_string(before[0].epoch),
                       second = "pair.web-1." + std::to_string(before[1].epoch);
-    for (const auto& wrong :
-         {Value{}, Value(kept.at(second)), Value(kept.at(first).begin(), kept.at(first).end() - 1)}) {
+    for (const auto& wrong : {Value{}, Value(Engine::max_value + 1), Value(kept.at(second)),
+                              Value(kept.at(first).begin(), kept.at(first).end() - 1)}) {
         scene.values()[first] = wrong;
         scene.run();
         BOOST_TEST((scene.offers() == before));
