@@ -58,7 +58,7 @@ Value read_whole(int fd, std::size_t expected, const std::string& path) {
             break;
         got += static_cast<std::size_t>(n);
         if (got > Engine::max_value)
-            throw EngineError(path + " grows beyond " + std::to_string(Engine::max_value) + " bytes");
+            throw OversizedValue(path + " grows beyond " + std::to_string(Engine::max_value) + " bytes");
         if (got == value.size())
             value.resize(std::min(2 * got, Engine::max_value + 1));
     }
@@ -78,8 +78,8 @@ std::optional<Value> read_value(const Directory& bucket, const std::string& key)
         return std::nullopt;
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size > Engine::max_value)
-        throw EngineError(path + " has " + std::to_string(size) + " bytes, more than " +
-                          std::to_string(Engine::max_value));
+        throw OversizedValue(path + " has " + std::to_string(size) + " bytes, more than " +
+                             std::to_string(Engine::max_value));
     return read_whole(file.get(), static_cast<std::size_t>(size), path);
 }
 

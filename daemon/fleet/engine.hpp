@@ -24,6 +24,12 @@ class EngineError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// What is there is larger than any value that a party stores: noise, whoever left it.
+class OversizedValue : public EngineError {
+  public:
+    using EngineError::EngineError;
+};
+
 /// Told that something in a bucket may have changed. Spurious wake-ups are fine (one's own changes are told,
 /// too), and changes may come without one (each user looks every minute as well). A bucket may come, go and
 /// come back meanwhile. One thread at a time.
@@ -53,7 +59,7 @@ class Engine {
     virtual bool create(const std::string& bucket, const std::string& key, Bytes value) = 0;
     /// Stores or replaces. Readers see the old value or the new one, never a part.
     virtual void put(const std::string& bucket, const std::string& key, Bytes value) = 0;
-    /// Nothing if there is none. A value above max_value: EngineError.
+    /// Nothing if there is none. A value above max_value: OversizedValue.
     virtual std::optional<std::vector<std::uint8_t>> get(const std::string& bucket,
                                                          const std::string& key) = 0;
     /// The keys that begin with `prefix`, sorted. None if there is no such bucket.

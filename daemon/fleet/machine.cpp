@@ -175,6 +175,8 @@ std::vector<SignedRecord> Machine::gather(const Now& now, const Policy& policy) 
                     records.push_back(read(*frame, now, policy));
             } catch (const FrameError& error) {
                 report_.alarms.push_back(key + ": " + error.what());
+            } catch (const OversizedValue& error) {
+                report_.alarms.push_back(key + ": " + error.what());
             } catch (const hpke::Error& error) {
                 report_.alarms.push_back(key + ": the admission key does not open: " + error.what());
             }
@@ -198,13 +200,13 @@ SignedRecord Machine::read(Bytes frame, const Now& now, const Policy& policy) co
 }
 
 bool Machine::is_offered(const std::string& key, Bytes body) {
-    const auto frame = engine_->get(bucket_, key);
-    if (!frame)
-        return false;
     try {
-        return peek_frame(*frame, Kind::pair, self_->fleet).signer == own_ &&
+        const auto frame = engine_->get(bucket_, key);
+        return frame && peek_frame(*frame, Kind::pair, self_->fleet).signer == own_ &&
                std::ranges::equal(open_frame(*frame, Kind::pair, self_->fleet, self_->signing.point), body);
     } catch (const FrameError&) {
+        return false;
+    } catch (const OversizedValue&) {
         return false;
     }
 }

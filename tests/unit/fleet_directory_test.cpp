@@ -164,7 +164,7 @@ BOOST_FIXTURE_TEST_CASE(a_bucket_that_is_a_link_is_not_followed, Fixture) {
 BOOST_FIXTURE_TEST_CASE(a_value_that_is_too_large_is_not_read, Fixture) {
     engine->put("bucket", "key", value_of(1, 1));
     fs::resize_file(bucket / "key", Engine::max_value + 1);
-    BOOST_CHECK_EXCEPTION(engine->get("bucket", "key"), EngineError, [&](const auto& error) {
+    BOOST_CHECK_EXCEPTION(engine->get("bucket", "key"), OversizedValue, [&](const auto& error) {
         return holds(error, "2097153 bytes, more than 2097152");
     });
 }

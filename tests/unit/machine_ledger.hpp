@@ -56,11 +56,11 @@ class MachineLedger {
                     "nothing revoked is in the ring");
             needed.insert(record->pair);
         }
-        for (const auto* pair : pairs_to_offer(scene_.now, scene_.policy, scene_.machine->memory()))
+        for (const auto* pair : fleet::pairs_to_offer(scene_.now, scene_.policy, scene_.machine->memory()))
             needed.insert(pair->id);
         require(needed == scene_.ticket.held, "no pair is there that nothing needs, none is missing");
         if (!scene_.engine.down)
-            require(scene_.offers().size() == wanted_slots(scene_.now, scene_.policy).size(),
+            require(scene_.offers().size() == fleet::wanted_slots(scene_.now, scene_.policy).size(),
                     "each pair is offered");
         if (const auto key = newest_for_now())
             require(scene_.sealing() != nullptr &&
@@ -86,6 +86,9 @@ class MachineLedger {
     }
 
     void taken(daemon::KeyId key, const RingRecord& record) {
+        // Not taken again, but put back by the process that published it before the ring was lost.
+        if (const auto before = ends_.find(key); before != ends_.end() && before->second == record.destroy_at)
+            return;
         const auto boot = scene_.now.boot;
         const auto left = record.open_until - scene_.now.wall;
         require(left > 0, "nothing is taken that is over");

@@ -29,6 +29,8 @@ class MemoryEngine final : public fleet::Engine {
     std::optional<Value> get(const std::string& bucket, const std::string& key) override {
         call();
         const auto found = values[bucket].find(key);
+        if (found != values[bucket].end() && found->second.size() > max_value)
+            throw fleet::OversizedValue(key + " is too large");
         return found == values[bucket].end() ? std::nullopt : std::optional(found->second);
     }
     std::vector<std::string> list(const std::string& bucket, const std::string& prefix) override {
