@@ -19,6 +19,8 @@ void Origin::begin() {
     } catch (const EngineError& error) {
         refused_ = error;
     }
+    if (lists_->fleet() == nullptr && refused_)
+        throw EngineError(*refused_);
     if (lists_->fleet() == nullptr)
         throw FrameError("origin " + self_->name + " has no list of the fleet yet");
     if (self_->in(*lists_->fleet()) == nullptr)

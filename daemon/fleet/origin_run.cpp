@@ -25,6 +25,9 @@ namespace {
 
 /// As many as locations look at.
 constexpr std::uint32_t most_revisions = 32;
+/// Of an epoch, in a run: a flood of noise shall not make a run last for ever. What is beyond, create()
+/// finds.
+constexpr std::size_t most_looked_at = 64;
 
 using Held = BundleStore::Held;
 using State = BundleStore::State;
@@ -71,6 +74,8 @@ void OriginRun::look(std::uint64_t furthest) {
         if (const auto key = parse_bundle_key(text))
             listed_.push_back(*key);
     std::ranges::sort(listed_);
+    std::map<std::uint64_t, std::size_t> of_epoch;
+    std::erase_if(listed_, [&](KeyId key) { return of_epoch[key.epoch]++ >= most_looked_at; });
     for (const KeyId key : keys_of_interest(furthest))
         attempt(key.epoch, [&] { (void)look_at(key); });
 }
