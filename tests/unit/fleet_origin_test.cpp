@@ -154,21 +154,28 @@ BOOST_FIXTURE_TEST_CASE(only_a_vaults_own_pre_key_for_the_epoch_is_used, OriginS
 
 // --- several origins ---
 
-BOOST_FIXTURE_TEST_CASE(two_at_the_same_instant, OriginScene) {
+struct SeveralOrigins : OriginScene {
+    /// Each epoch begins for both in the same instant.
+    void run_together(unsigned times, OriginAtWork& one, OriginAtWork& other) const {
+        std::barrier together(2);
+        const auto work = [&](OriginAtWork& at_work) {
+            for (unsigned i = 0; i < times; ++i) {
+                together.arrive_and_wait();
+                at_work.origin.run(at(now + i), policy);
+            }
+        };
+        std::thread beside([&] { work(other); });
+        work(one);
+        beside.join();
+    }
+};
+
+BOOST_FIXTURE_TEST_CASE(two_at_the_same_instant, SeveralOrigins) {
     constexpr unsigned times = 200;
     auto one_engine = make_directory_engine(root), other_engine = make_directory_engine(root);
     WatchedEngine one_watched(*one_engine), other_watched(*other_engine);
     auto one = start(one_watched), other = start_second(other_watched);
-    std::barrier together(2);
-    const auto work = [&](OriginAtWork& at_work) {
-        for (unsigned i = 0; i < times; ++i) {
-            together.arrive_and_wait();
-            at_work.origin.run(at(now + i), policy);
-        }
-    };
-    std::thread beside([&] { work(other); });
-    work(one);
-    beside.join();
+    run_together(times, one, other);
     std::size_t alike = 0;
     for (auto epoch = now + times - 1; epoch <= now + times + 2; ++epoch) {
         const auto* mine = one.store.find({epoch, 0});
@@ -178,8 +185,7 @@ BOOST_FIXTURE_TEST_CASE(two_at_the_same_instant, OriginScene) {
         BOOST_TEST((mine->frame == *frame({epoch, 0})));
         BOOST_TEST((mine->state == BundleStore::State::settled));
     }
-    for (const auto& [key, hashes] : other_watched.hourly_hashes)
-        one_watched.hourly_hashes[key].insert(hashes.begin(), hashes.end());
+    one_watched.join(other_watched);
     BOOST_TEST(one_watched.hourly_hashes.size() == times + 3);
     BOOST_TEST_MESSAGE("first come, of " << times << ": " << one_watched.lost << " lost by one, "
                                          << other_watched.lost << " by the other");
@@ -428,6 +434,35 @@ BOOST_FIXTURE_TEST_CASE(noise_costs_a_revision, OriginScene) {
     const auto there = names();
     at_work.origin.run(at(now), policy);
     BOOST_TEST((names() == there));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_was_only_minted_is_not_written_over_noise, OriginScene) {
+    engine.before = [&, done = false](unsigned) mutable {
+        if (!done && std::filesystem::exists(state / "bundles/500000.0.minted")) {
+            done = true;
+            put({now, 0}, Octets{9});
+        }
+    };
+    auto at_work = start();
+    at_work.origin.run(at(now), policy);
+    BOOST_TEST((*frame({now, 0}) == Octets{9}));
+    BOOST_TEST(good({now, 1}).has_value());
+    start().origin.run(at(now), policy);
+    BOOST_TEST((*frame({now, 0}) == Octets{9}));
+    BOOST_TEST(names().size() == 5U);
+}
+
+BOOST_FIXTURE_TEST_CASE(two_that_find_noise_at_the_same_instant, SeveralOrigins) {
+    constexpr unsigned times = 50;
+    for (auto epoch = now; epoch < now + times + 3; ++epoch)
+        directory->put(bucket::hourly, bundle_key({epoch, 0}), Octets{9});
+    auto one_engine = make_directory_engine(root), other_engine = make_directory_engine(root);
+    WatchedEngine one_watched(*one_engine), other_watched(*other_engine);
+    auto one = start(one_watched), other = start_second(other_watched);
+    run_together(times, one, other);
+    one_watched.join(other_watched);
+    BOOST_TEST(one_watched.hourly_hashes.size() == times + 3);
+    BOOST_TEST(one_watched.has_one_hourly_key_each());
 }
 
 BOOST_FIXTURE_TEST_CASE(noise_over_one_that_all_have_seen_is_written_over, OriginScene) {

@@ -71,6 +71,11 @@ class WatchedEngine final : public fleet::Engine {
     std::unique_ptr<fleet::Watch> watch(const std::string& bucket) override { return behind_->watch(bucket); }
     [[nodiscard]] std::string name() const override { return "watched"; }
 
+    /// What another way to the same store remembers.
+    void join(const WatchedEngine& other) {
+        for (const auto& [key, hashes] : other.hourly_hashes)
+            hourly_hashes[key].insert(hashes.begin(), hashes.end());
+    }
     [[nodiscard]] bool has_one_hourly_key_each() const {
         return std::ranges::all_of(hourly_hashes, [](const auto& entry) { return entry.second.size() == 1; });
     }
