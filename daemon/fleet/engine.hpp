@@ -83,7 +83,7 @@ void check_value(Bytes value);
 namespace bucket {
 inline constexpr char fleet[] = "stek-fleet";       ///< key "list": the fleet's list
 inline constexpr char hourly[] = "stek-hourly";     ///< keys "<epoch>.<revision>": bundles
-inline constexpr char pre_keys[] = "stek-prekeys";  ///< keys "<vault>.<epoch>"
+inline constexpr char pre_keys[] = "stek-prekeys";  ///< keys "<vault>.<epoch>", vaults by name
 /// "stek-location-" and the location; keys "machines" (its list), "pair.<machine>.<epoch>",
 /// "record.<machine>.<epoch>.<revision>"; machines by name. No two locations share one: where a location has
 /// '.' or '_', its bucket has "_-" or "__". Throws std::invalid_argument for what is no location's name

@@ -23,7 +23,7 @@ std::optional<daemon::KeyId> parse_bundle_key(std::string_view text) {
 }
 
 std::string pre_key_key(const Party& vault, std::uint64_t epoch) {
-    return std::to_string(vault.number) + "." + std::to_string(epoch);
+    return vault.name + "." + std::to_string(epoch);
 }
 
 }  // namespace stek::fleet

@@ -15,7 +15,7 @@ namespace stek::fleet {
 std::string bundle_key(daemon::KeyId key);
 /// Nothing for what bundle_key() does not make: leading zeros, too.
 std::optional<daemon::KeyId> parse_bundle_key(std::string_view text);
-/// "<vault's number>.<epoch>"
+/// "<vault's name>.<epoch>"
 std::string pre_key_key(const Party& vault, std::uint64_t epoch);
 
 }  // namespace stek::fleet
