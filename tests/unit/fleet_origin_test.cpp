@@ -106,7 +106,7 @@ BOOST_FIXTURE_TEST_CASE(retired_vaults_are_left_out, OriginScene) {
     retire(other_vault);
     auto at_work = start();
     at_work.origin.run(at(now), policy);
-    BOOST_TEST(good({now, 0})->shares.size() == 1U);
+    BOOST_TEST(good({now, 0}).value().shares.size() == 1U);
     BOOST_TEST(share_of(*good({now, 0}), other_vault.entry.number) == nullptr);
     retire(vault);
     at_work.origin.run(at(now + 1), policy);
@@ -119,7 +119,7 @@ BOOST_FIXTURE_TEST_CASE(a_vault_whose_key_is_no_point_keeps_nothing_from_others,
     fleet.publish(*directory);
     auto at_work = start();
     at_work.origin.run(at(now), policy);
-    BOOST_TEST(good({now, 0})->shares.size() == 1U);
+    BOOST_TEST(good({now, 0}).value().shares.size() == 1U);
     BOOST_TEST(at_work.alarmed("vault-2 gets nothing"));
 }
 
@@ -349,7 +349,7 @@ BOOST_FIXTURE_TEST_CASE(what_was_minted_for_who_is_retired_since_is_not_offered,
     retire(other_vault);
     start().origin.run(at(now), policy);
     BOOST_TEST(!frame({now, 0}).has_value());
-    BOOST_TEST(good({now, 1})->shares.size() == 1U);
+    BOOST_TEST(good({now, 1}).value().shares.size() == 1U);
 }
 
 // --- losses ---
@@ -538,10 +538,10 @@ BOOST_FIXTURE_TEST_CASE(renewing_gives_the_next_revision_without_the_retired, Or
     at_work.origin.renew(at(now), policy);
     BOOST_TEST(names().size() == 8U);
     for (auto epoch = now; epoch <= now + 3; ++epoch) {
-        BOOST_TEST(good({epoch, 0})->shares.size() == 2U);
+        BOOST_TEST(good({epoch, 0}).value().shares.size() == 2U);
         BOOST_REQUIRE(good({epoch, 1}).has_value());
         BOOST_TEST(share_of(*good({epoch, 1}), other_vault.entry.number) == nullptr);
-        BOOST_TEST((good({epoch, 1})->hourly_hash != good({epoch, 0})->hourly_hash));
+        BOOST_TEST((good({epoch, 1}).value().hourly_hash != good({epoch, 0}).value().hourly_hash));
     }
     at_work.origin.run(at(now), policy);
     BOOST_TEST(names().size() == 8U);
@@ -557,8 +557,8 @@ BOOST_FIXTURE_TEST_CASE(what_a_wrong_clock_minted_for_next_year_is_renewed_too, 
     at_work.origin.run(at(now), policy);
     retire(other_vault);
     at_work.origin.renew(at(now), policy);
-    BOOST_TEST(good({now + year, 1})->shares.size() == 1U);
-    BOOST_TEST(good({now, 1})->shares.size() == 1U);
+    BOOST_TEST(good({now + year, 1}).value().shares.size() == 1U);
+    BOOST_TEST(good({now, 1}).value().shares.size() == 1U);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_origin_with_the_old_list_was_first, OriginScene) {
@@ -572,8 +572,8 @@ BOOST_FIXTURE_TEST_CASE(an_origin_with_the_old_list_was_first, OriginScene) {
     };
     at_work.origin.renew(at(now), policy);
     BOOST_TEST((*frame({now, 1}) == old_fashioned));
-    BOOST_TEST(good({now, 2})->shares.size() == 1U);
-    BOOST_TEST(good({now + 1, 1})->shares.size() == 1U);
+    BOOST_TEST(good({now, 2}).value().shares.size() == 1U);
+    BOOST_TEST(good({now + 1, 1}).value().shares.size() == 1U);
     BOOST_TEST(!good({now + 1, 2}).has_value());
 }
 
