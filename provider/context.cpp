@@ -78,7 +78,7 @@ void Process::look_after_keys() noexcept {
 ProviderContext::ProviderContext(const std::map<std::string, std::string>& section) {
     try {
         settings_ = parse_settings(section);
-        const auto path = pkcs11::TokenUri::parse(settings_.token).module_path();
+        const auto& path = settings_.token.module_path();
         if (!path) {
             throw SettingsError("token: the URI needs a module-path");
         }

@@ -47,12 +47,13 @@ std::string absolute_path(std::string_view key, const std::string& value) {
 }
 
 /// The URI stays unquoted here: what stands in its pin-source may be a PIN in the wrong place.
-std::string token_uri(std::string_view key, const std::string& value) {
-    const auto refuse_unquoted = [key](const std::string& why) -> void {
+pkcs11::TokenUri token_uri(std::string_view key, const std::string& value) {
+    const auto refuse_unquoted = [key](const std::string& why) {
         throw SettingsError(std::string(key) + ": " + why);
     };
+    pkcs11::TokenUri uri;
     try {
-        const auto uri = pkcs11::TokenUri::parse(value);
+        uri = pkcs11::TokenUri::parse(value);
         if (!uri.module_path())
             refuse_unquoted("the URI has no module-path attribute");
         if (!uri.module_path()->starts_with('/'))
@@ -60,7 +61,7 @@ std::string token_uri(std::string_view key, const std::string& value) {
     } catch (const pkcs11::UriError& error) {
         refuse_unquoted(error.what());
     }
-    return value;
+    return uri;
 }
 
 void read_attach(Settings& settings, std::string_view key, const std::string& value) {
@@ -145,7 +146,7 @@ Settings parse_settings(const std::map<std::string, std::string>& section) {
             refuse_unknown(name);
         key->read(settings, name, value);
     }
-    if (settings.token.empty())
+    if (settings.token.text().empty())
         throw SettingsError("token: missing; a PKCS#11 URI (RFC 7512) with module-path");
     if (settings.keyring.empty() && settings.attach != Attach::no)
         throw SettingsError("keyring: missing; the path of the key ring, unless attach = no");

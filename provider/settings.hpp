@@ -1,6 +1,8 @@
 // The provider's section in openssl.cnf.
 #pragma once
 
+#include "pkcs11/uri.hpp"
+
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -15,7 +17,9 @@ enum class Attach { yes, no, force };
 
 /// Checked settings; the defaults are what a missing key means.
 struct Settings {
-    std::string token;          ///< RFC 7512 URI with an absolute module-path; required
+    /// With an absolute module-path; required. Parsed once, here: p11-kit 0.24 crashes where its parser gets
+    /// no memory, and a server that opens the token anew may have none.
+    pkcs11::TokenUri token;
     std::string module_config;  ///< `module-config`: SOFTHSM2_CONF for the PKCS#11 module; empty: leave the
                                 ///< environment alone
     std::string keyring;        ///< path of the ring file; required unless attach = no

@@ -12,7 +12,7 @@ std::shared_ptr<TokenLink> connect_token(const Settings& settings,
     static std::atomic<std::uint64_t> next_id{1};
     auto module = pkcs11::Module::initialize(library, settings.module_config);
     try {
-        const auto uri = pkcs11::TokenUri::parse(settings.token);
+        const auto& uri = settings.token;
         auto token = pkcs11::Token::find(module, uri, serial);
         if (token->serial() != serial) {
             throw pkcs11::TokenError("token " + token->label() + " has serial " + token->serial() +

@@ -16,10 +16,9 @@ struct TokenVault::State {
 
 namespace {
 
-pkcs11::Session open_vault(const std::string& text, const std::string& module_config) {
-    const auto uri = pkcs11::TokenUri::parse(text);
+pkcs11::Session open_vault(const pkcs11::TokenUri& uri, const std::string& module_config) {
     if (!uri.module_path())
-        throw pkcs11::UriError("token URI " + text + " has no module-path");
+        throw pkcs11::UriError("token URI " + uri.text() + " has no module-path");
     const auto module = pkcs11::Module::initialize(pkcs11::Library::map(*uri.module_path()), module_config);
     const auto token = pkcs11::Token::find(module, uri);
     token->require(vault_mechanisms());

@@ -24,7 +24,8 @@ class TokenVault : public VaultAccess {
   private:
     struct State;
     State& state();
-    std::string uri_, module_config_;
+    pkcs11::TokenUri uri_;
+    std::string module_config_;
     std::atomic<State*> state_{nullptr};
 };
 

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const auto section = section_of(stek::fuzz::text_of(data, size));
     try {
         const stek::Settings settings = stek::parse_settings(section);
-        const auto uri = stek::pkcs11::TokenUri::parse(settings.token);
+        const auto& uri = settings.token;
         require(uri.module_path() && uri.module_path()->starts_with('/'), "the token has a module");
         for (const auto* path : {&settings.module_config, &settings.keyring, &settings.stats})
             require(fits_a_path(*path), "paths are absolute");

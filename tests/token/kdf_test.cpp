@@ -90,7 +90,7 @@ struct Wish {
 struct Fixture {
     Fixture() : made(softhsm.make_token("vault")) {
         Settings settings;
-        settings.token = SoftHsm::uri_with_pin(made);
+        settings.token = pkcs11::TokenUri::parse(SoftHsm::uri_with_pin(made));
         settings.module_config = softhsm.conf().string();
         vault = make_vault_access(settings);
         vault_in_use = vault.get();
@@ -371,7 +371,7 @@ BOOST_FIXTURE_TEST_CASE(a_vault_that_cannot_be_opened_is_an_error, Fixture) {
     put_chain(some_key, {0, 7});
     Settings settings;
     const auto reason = [&](const std::string& uri) {
-        settings.token = uri;
+        settings.token = pkcs11::TokenUri::parse(uri);
         const auto broken = make_vault_access(settings);
         vault_in_use = broken.get();
         std::string text = failure(good());

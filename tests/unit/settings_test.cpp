@@ -44,7 +44,7 @@ bool has(const std::string& text, const std::string& part) {
 
 BOOST_AUTO_TEST_CASE(missing_keys_mean_the_defaults) {
     const Settings settings = parse_settings(least());
-    BOOST_TEST(settings.token == uri);
+    BOOST_TEST(settings.token.text() == uri);
     BOOST_TEST(settings.keyring == "/run/stekd/live/ring");
     BOOST_TEST(settings.module_config.empty());
     BOOST_TEST(settings.location.empty());
@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(other_values) {
     const Settings only = parse_settings(with("audience", "only:the shop"));
     BOOST_TEST(only.audience == "the shop");
     BOOST_TEST(only.audience_replaces);
-    BOOST_TEST(parse_settings(with("token", uri + "&pin-source=file:/etc/stekd/pin")).token ==
+    BOOST_TEST(parse_settings(with("token", uri + "&pin-source=file:/etc/stekd/pin")).token.text() ==
                uri + "&pin-source=file:/etc/stekd/pin");
 }
 
