@@ -81,7 +81,7 @@ void check_section(const Values& section, const Config& config) {
         compare("stats", settings.stats, "paths.stats", config.stats);
     if (!settings.module_config.empty())
         compare("module-config", settings.module_config, "paths.module_config", config.module_config);
-    const auto uri = pkcs11::TokenUri::parse(settings.token);
+    const auto& uri = settings.token;
     compare("module-path of token", uri.module_path().value_or(""), "that of ticket.uri",
             config.ticket.module_path().value_or(""));
     compare("token's label", token_of(uri), "that of ticket.uri", token_of(config.ticket));
