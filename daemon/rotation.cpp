@@ -2,13 +2,12 @@
 
 #include "daemon/log.hpp"
 #include "daemon/places.hpp"
+#include "daemon/ring_place.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
-#include "provider/file.hpp"
 
 #include <algorithm>
 #include <ctime>
-#include <fcntl.h>
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
@@ -166,14 +165,8 @@ void Rotation::open() {
     std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return gone(pair.id); });
     std::erase_if(state_.public_keys, [&](const auto& known) { return gone(known.first); });
     tokens->give_access(readers_);
-    give_ring_access();
+    give_ring_access(config_.keyring, readers_);
     tokens_ = std::move(tokens);
-}
-
-// Readers may be others than when it was published.
-void Rotation::give_ring_access() const {
-    if (const Fd ring(::open(config_.keyring.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)); ring)
-        readers_.allow_reading(ring.get(), config_.keyring);
 }
 
 // Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep
@@ -198,10 +191,8 @@ void Rotation::probe() {
 }
 
 std::string Rotation::why_not_ours(const KeyRing& found) const {
-    if (found.location != config_.location)
-        return "it is location " + found.location + "'s";
-    if (found.token_serial != tokens_->ticket_serial())
-        return "it is for another ticket token";
+    if (auto why = daemon::why_not_ours(found, config_.location, tokens_->ticket_serial()); !why.empty())
+        return why;
     // With the state lost the boot is not known; plan() then goes by how plausible the ages are.
     if (!state_.boot_id.empty() && state_.boot_id != current_boot_id())
         return "it is of another boot";

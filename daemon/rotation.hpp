@@ -62,7 +62,6 @@ class Rotation {
   private:
     void open();
     void back_up_tokens(const Tokens& tokens) const;
-    void give_ring_access() const;
     void check_present();
     [[nodiscard]] bool ring_is_there() const;
     [[nodiscard]] std::unique_ptr<Tokens> open_tokens();

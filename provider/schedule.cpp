@@ -85,6 +85,12 @@ Secret derive_readable(Session& session, CK_OBJECT_HANDLE key, std::string_view 
     return value;
 }
 
+std::vector<std::uint8_t> wrap_to(Session& session, Bytes spki, OaepHash oaep, CK_OBJECT_HANDLE key) {
+    const ScopedObject wrapping = import_rsa_public(session, spki);
+    OaepMechanism mechanism(oaep);
+    return session.wrap(mechanism.get(), wrapping.get(), key);
+}
+
 }  // namespace
 
 Attributes deriving_key_template() {
@@ -106,11 +112,19 @@ ScopedObject derive_step(Session& session, CK_OBJECT_HANDLE key, std::string_vie
 
 void derive_stek(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
                  Bytes spki, WrappedStek& out, std::optional<OaepHash> oaep) {
+    WrappedSteks made;
+    derive_steks(vault, chain_key, revision, hourly_key, {&spki, 1}, made, oaep);
+    out.name = made.name;
+    out.oaep = made.oaep;
+    out.wrapped_key = std::move(made.wrapped_keys.front());
+    std::ranges::copy(made.admission_key.bytes(), out.admission_key.data());
+}
+
+void derive_steks(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
+                  std::span<const Bytes> spkis, WrappedSteks& out, std::optional<OaepHash> oaep) {
     if (hourly_key.size() != hourly_key_size)
         throw std::invalid_argument("hourly key: " + std::to_string(hourly_key.size()) +
                                     " bytes, 32 are needed");
-    const ScopedObject wrapping = import_rsa_public(vault, spki);
-
     Attributes child = deriving_key_template();
     child.flag(CKA_TOKEN, false);
     const ScopedObject mixed = derive_step(vault, chain_key, "mix " + std::to_string(revision));
@@ -124,8 +138,9 @@ void derive_stek(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revis
     const ScopedObject stek = derive_step_as(vault, secret.get(), "seal", seal);
 
     out.oaep = oaep ? *oaep : ticket_oaep_hash(vault.shared_token());
-    OaepMechanism mechanism(out.oaep);
-    out.wrapped_key = vault.wrap(mechanism.get(), wrapping.get(), stek.get());
+    out.wrapped_keys.clear();
+    for (const Bytes spki : spkis)
+        out.wrapped_keys.push_back(wrap_to(vault, spki, out.oaep, stek.get()));
     std::copy_n(name.data(), out.name.size(), out.name.begin());
     std::copy_n(admission.data(), out.admission_key.size(), out.admission_key.data());
 }

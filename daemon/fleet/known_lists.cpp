@@ -1,0 +1,166 @@
+#include "daemon/fleet/known_lists.hpp"
+
+#include "daemon/log.hpp"
+#include "provider/file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <system_error>
+
+#include <sys/stat.h>
+
+namespace stek::fleet {
+namespace {
+
+constexpr char fleet_file[] = "fleet.list", machines_file[] = "machines.list";
+constexpr char fleet_key[] = "list", machines_key[] = "machines";
+constexpr mode_t owner_only = 0600;
+
+std::vector<std::uint8_t> read_frame(const std::string& path) {
+    if (std::error_code none; std::filesystem::file_size(path, none) > largest_frame(Kind::list) && !none)
+        throw FrameError(path + " is too large for a list");
+    std::ifstream in(path, std::ios::binary);
+    if (!in)
+        throw_errno("cannot read", path);
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+std::string party(PartyNumber number) {
+    return "party " + std::to_string(number);
+}
+
+}  // namespace
+
+KnownLists::KnownLists(std::string directory, const Point& root, std::string location)
+    : directory_(std::move(directory)),
+      location_(std::move(location)),
+      root_(root),
+      fleet_id_(fleet_id_of(root)) {
+    load(fleet_file);  // first: it says who may have signed the other
+    if (!location_.empty())
+        load(machines_file);
+}
+
+void KnownLists::load(const std::string& file) {
+    const auto path = directory_ + "/" + file;
+    if (!std::filesystem::exists(path))
+        return;
+    try {
+        auto frame = read_frame(path);
+        auto list = verified(frame, From::own_file);
+        auto& known = place_of(list);  // before the list is moved away, its location with it
+        known = Known{std::move(list), std::move(frame)};
+    } catch (const FrameError& error) {
+        tell_once(path, error.what());
+    }
+}
+
+bool KnownLists::refresh(Engine& engine) {
+    bool newer = look(engine, bucket::fleet, fleet_key);
+    if (!location_.empty())
+        newer |= look(engine, bucket::of_location(location_), machines_key);
+    return newer;
+}
+
+bool KnownLists::look(Engine& engine, const std::string& bucket, const std::string& key) {
+    const auto& known = key == fleet_key ? fleet_ : machines_;
+    const auto found = engine.get(bucket, key);
+    if (!found) {
+        if (known)
+            put_back(engine, bucket, key, known->frame);
+        return false;
+    }
+    if (known && known->frame == *found)
+        return false;
+    try {
+        offer(*found);
+        return true;
+    } catch (const FrameError& error) {
+        tell_once(bucket + "/" + key, error.what());
+        return false;
+    }
+}
+
+// A service to the others; an engine may not let this party write there.
+void KnownLists::put_back(Engine& engine, const std::string& bucket, const std::string& key, Bytes frame) {
+    try {
+        engine.create(bucket, key, frame);
+    } catch (const EngineError& error) {
+        tell_once("the engine, where " + bucket + "/" + key + " is missing", error.what());
+    }
+}
+
+void KnownLists::offer(Bytes frame) {
+    auto list = verified(frame, From::outside);
+    auto& known = place_of(list);
+    if (known && list.serial <= known->list.serial) {
+        if (std::ranges::equal(frame, known->frame))
+            return;
+        throw FrameError("list: serial " + std::to_string(list.serial) + ", but " +
+                         std::to_string(known->list.serial) + " is known: a replay");
+    }
+    const auto path = directory_ + "/" + (list.location.empty() ? fleet_file : machines_file);
+    replace_file(path, frame, [&](int fd) {
+        if (::fchmod(fd, owner_only) != 0)
+            throw_errno("cannot set the mode of", path);
+    });
+    known = Known{std::move(list), {frame.begin(), frame.end()}};
+}
+
+PartyList KnownLists::verified(Bytes frame, From from) const {
+    const auto head = peek_frame(frame, Kind::list, fleet_id_);
+    auto list = decode_list(open_frame(frame, Kind::list, fleet_id_, list_key(head.signer, from)));
+    if (list.location.empty() != (head.signer == 0))
+        throw FrameError("list: " + party(head.signer) + " may not sign it");
+    if (!list.location.empty() && list.location != location_)
+        throw FrameError("list: of location " + list.location);
+    return list;
+}
+
+// The number says who it should have been; the signature, whether it was.
+Point KnownLists::list_key(PartyNumber signer, From from) const {
+    if (signer == 0)
+        return root_;
+    const Party* vault = fleet_ ? fleet_->list.find(signer) : nullptr;
+    if (vault == nullptr || vault->role != Role::vault || vault->location != location_)
+        throw FrameError("list: signed by " + party(signer) + ", which is no vault of this location");
+    if (from == From::outside && vault->standing != Standing::active)
+        throw FrameError("list: signed by " + party(signer) + ", which is retired");
+    return vault->signing_key;
+}
+
+std::optional<KnownLists::Known>& KnownLists::place_of(const PartyList& list) {
+    return list.location.empty() ? fleet_ : machines_;
+}
+
+Bytes KnownLists::open(Bytes frame, Kind kind, Role role, const std::string& location,
+                       const Party*& signer) const {
+    const auto head = peek_frame(frame, kind, fleet_id_);
+    const auto& known = role == Role::machine ? machines_ : fleet_;
+    const Party* party_found = known ? known->list.find(head.signer) : nullptr;
+    const auto refuse = [&](const char* why) {
+        throw FrameError(std::string(name_of(kind)) + ": signed by " + party(head.signer) + ", " + why);
+    };
+    if (party_found == nullptr || party_found->role != role)
+        refuse("who may not");
+    else if (role == Role::vault && !location.empty() && party_found->location != location)
+        refuse("a vault of another location");
+    else if (party_found->standing != Standing::active)
+        refuse("who is retired");
+    const Bytes body = open_frame(frame, kind, fleet_id_, party_found->signing_key);
+    signer = party_found;
+    return body;
+}
+
+void KnownLists::tell_once(const std::string& where, const std::string& why) {
+    auto& last = told_[where];
+    if (last == why)
+        return;
+    last = why;
+    daemon::log(LOG_WARNING, "not taken from " + where + ": " + why);
+}
+
+}  // namespace stek::fleet
