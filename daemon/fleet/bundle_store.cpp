@@ -1,100 +1,85 @@
+// DIR/bundles/<epoch>.<revision> is settled; with ".minted" behind it, it is not. Where a kill has left both,
+// the settled one counts: it was written last.
 #include "daemon/fleet/bundle_store.hpp"
 
+#include "daemon/fleet/durable_file.hpp"
+#include "daemon/fleet/engine_keys.hpp"
 #include "provider/file.hpp"
 
 #include <cerrno>
-#include <charconv>
-#include <fcntl.h>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <string_view>
 
 #include <sys/stat.h>
 
 namespace stek::fleet {
 namespace {
 
-namespace fs = std::filesystem;
+constexpr mode_t owner_enters = 0700;
+constexpr std::string_view minted_suffix = ".minted";
 
-constexpr std::string_view pending_suffix = ".pending";
+using State = BundleStore::State;
 
-template <class Number>
-bool parse_whole(std::string_view text, Number& number) noexcept {
-    const auto* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data(), end, number);
-    return error == std::errc() && stop == end;
-}
-
-void sync_directory(const std::string& directory) {
-    const Fd opened(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!opened || ::fsync(opened.get()) != 0)
-        throw_errno("cannot sync", directory);
-}
-
-std::vector<std::uint8_t> read_frame(const fs::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in)
-        throw_errno("cannot read", path);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+std::string file_of(KeyId key, State state) {
+    return bundle_key(key) + (state == State::minted ? std::string(minted_suffix) : "");
 }
 
 }  // namespace
 
-std::string engine_key(daemon::KeyId key) {
-    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
-}
-
-std::optional<daemon::KeyId> parse_engine_key(std::string_view text) noexcept {
-    const auto dot = text.find('.');
-    daemon::KeyId key;
-    if (dot == std::string_view::npos || !parse_whole(text.substr(0, dot), key.epoch) ||
-        !parse_whole(text.substr(dot + 1), key.revision) || engine_key(key) != text)
-        return {};
-    return key;
-}
-
 BundleStore::BundleStore(const std::string& directory) : directory_(directory + "/bundles") {
-    if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST)
+    if (::mkdir(directory_.c_str(), owner_enters) != 0 && errno != EEXIST)
         throw_errno("cannot make", directory_);
-    for (const auto& entry : fs::directory_iterator(directory_)) {
-        auto name = entry.path().filename().string();
-        const bool pending = name.ends_with(pending_suffix);
-        if (pending)
-            name.resize(name.size() - pending_suffix.size());
-        const auto key = parse_engine_key(name);
-        if (!key || !entry.is_regular_file() || entry.file_size() > largest_frame(Kind::bundle))
-            continue;
-        // A kill between settling and forgetting what was pending leaves both.
-        if (!pending || !held_.contains(*key))
-            held_[*key] = {pending ? State::pending : State::settled, read_frame(entry.path())};
-    }
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(directory_))
+        files.push_back(entry.path().filename());
+    for (const auto& file : files)
+        load(file);
 }
 
-const BundleStore::Held* BundleStore::find(daemon::KeyId key) const noexcept {
+void BundleStore::load(const std::string& file) {
+    const bool minted = file.ends_with(minted_suffix);
+    const auto key =
+        parse_bundle_key(std::string_view(file).substr(0, file.size() - (minted ? minted_suffix.size() : 0)));
+    const auto path = directory_ + "/" + file;
+    if (!key || !std::filesystem::is_regular_file(std::filesystem::symlink_status(path))) {
+        std::filesystem::remove_all(path);
+        return;
+    }
+    const auto known = held_.find(*key);
+    if (known != held_.end() && minted)
+        return;
+    // One that is too large is cut off: its key is taken all the same, though nobody will believe it.
+    held_[*key] = {read_up_to(path, largest_frame(Kind::bundle)), minted ? State::minted : State::settled};
+}
+
+const BundleStore::Held* BundleStore::find(KeyId key) const {
     const auto found = held_.find(key);
     return found == held_.end() ? nullptr : &found->second;
 }
 
-void BundleStore::keep(daemon::KeyId key, Bytes frame, State state) {
-    const auto path = path_of(key, state);
-    replace_file(path, frame, [&](int fd) {
-        if (::fchmod(fd, 0600) != 0)
-            throw_errno("cannot set the mode of", path);
-    });
+void BundleStore::keep(KeyId key, Bytes frame, State state) {
+    Held held{{frame.begin(), frame.end()}, state};
+    replace_durably(directory_, file_of(key, state), held.frame);
+    held_[key] = std::move(held);
     if (state == State::settled)
-        fs::remove(path_of(key, State::pending));
-    sync_directory(directory_);
-    held_[key] = {state, {frame.begin(), frame.end()}};
+        remove_durably(directory_, file_of(key, State::minted));
 }
 
-void BundleStore::drop(daemon::KeyId key) {
-    for (const auto state : {State::pending, State::settled})
-        fs::remove(path_of(key, state));
-    held_.erase(key);
+void BundleStore::settle(KeyId key) {
+    const auto found = held_.find(key);
+    if (found == held_.end() || found->second.state == State::settled)
+        return;
+    const auto frame = found->second.frame;
+    keep(key, frame, State::settled);
 }
 
-std::string BundleStore::path_of(daemon::KeyId key, State state) const {
-    return directory_ + "/" + engine_key(key) + (state == State::pending ? std::string(pending_suffix) : "");
+void BundleStore::drop_before(std::uint64_t epoch) {
+    while (!held_.empty() && held_.begin()->first.epoch < epoch) {
+        const KeyId key = held_.begin()->first;
+        for (const auto state : {State::minted, State::settled})
+            remove_durably(directory_, file_of(key, state));
+        held_.erase(held_.begin());
+    }
 }
 
 }  // namespace stek::fleet

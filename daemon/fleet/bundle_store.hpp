@@ -1,48 +1,46 @@
-// The bundles that a party holds, in files: what is durable before it is offered.
+// The bundles that an origin holds, in files: what is durable before it is offered, and what an engine that
+// has lost everything gets back.
 #pragma once
 
 #include "daemon/fleet/bundle.hpp"
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace stek::fleet {
 
-/// Frames, word for word. They hold nothing that the engine does not. A bundle is first `pending`: minted
-/// here, maybe offered, and to be given up if another turns out to have been first; then `settled`: the one
-/// of its (epoch, revision), for good. One thread at a time.
+/// Frames of bundles that this party has minted or seen, word for word, in files of its state directory. They
+/// hold nothing that the engine does not. One thread at a time.
 class BundleStore {
   public:
-    enum class State : std::uint8_t { pending, settled };
+    enum class State : std::uint8_t {
+        minted,   ///< here; whether the engine took it is not known
+        settled,  ///< it was seen in the engine: others may have derived with it, so it stays what it is
+    };
     struct Held {
-        State state;
         std::vector<std::uint8_t> frame;
+        State state = State::minted;
     };
 
-    /// Makes DIR/bundles (0700) if need be. Files that are no bundles by their names are left alone. Throws
-    /// std::system_error.
+    /// Makes DIR/bundles (0700) if need be, removes files that are none. A file is not looked at further than
+    /// its name and size. Throws std::system_error.
     explicit BundleStore(const std::string& directory);
 
-    [[nodiscard]] const std::map<daemon::KeyId, Held>& held() const noexcept { return held_; }
-    [[nodiscard]] const Held* find(daemon::KeyId key) const noexcept;
-    /// Whole and on the disk on return; replaces. Throws std::system_error, and nothing has changed then.
-    void keep(daemon::KeyId key, Bytes frame, State state);
-    void drop(daemon::KeyId key);
+    [[nodiscard]] const std::map<KeyId, Held>& held() const noexcept { return held_; }
+    [[nodiscard]] const Held* find(KeyId key) const;
+    /// Durable on return; replaces. Throws std::system_error; what was held is then held still.
+    void keep(KeyId key, Bytes frame, State state);
+    /// What is held is what was seen in the engine.
+    void settle(KeyId key);
+    void drop_before(std::uint64_t epoch);
 
   private:
-    [[nodiscard]] std::string path_of(daemon::KeyId key, State state) const;
+    void load(const std::string& file);
 
     std::string directory_;
-    std::map<daemon::KeyId, Held> held_;
+    std::map<KeyId, Held> held_;
 };
-
-/// "<epoch>.<revision>", its key in the engine.
-std::string engine_key(daemon::KeyId key);
-/// Nothing if it is none, or is not written as engine_key() writes it.
-std::optional<daemon::KeyId> parse_engine_key(std::string_view text) noexcept;
 
 }  // namespace stek::fleet

@@ -1,31 +1,22 @@
 #include "daemon/fleet/known_lists.hpp"
 
+#include "daemon/fleet/durable_file.hpp"
 #include "daemon/log.hpp"
-#include "provider/file.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <system_error>
-
-#include <sys/stat.h>
 
 namespace stek::fleet {
 namespace {
 
 constexpr char fleet_file[] = "fleet.list", machines_file[] = "machines.list";
 constexpr char fleet_key[] = "list", machines_key[] = "machines";
-constexpr mode_t owner_only = 0600;
 
 std::vector<std::uint8_t> read_frame(const std::string& path) {
-    if (std::error_code none; std::filesystem::file_size(path, none) > largest_frame(Kind::list) && !none)
+    auto frame = read_up_to(path, largest_frame(Kind::list));
+    if (frame.size() > largest_frame(Kind::list))
         throw FrameError(path + " is too large for a list");
-    std::ifstream in(path, std::ios::binary);
-    if (!in)
-        throw_errno("cannot read", path);
-    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+    return frame;
 }
 
 std::string party(PartyNumber number) {
@@ -51,7 +42,9 @@ void KnownLists::load(const std::string& file) {
     try {
         auto frame = read_frame(path);
         auto list = verified(frame, From::own_file);
-        auto& known = place_of(list);  // before the list is moved away, its location with it
+        // Asked first: an assignment's right side is evaluated before its left, and a list that was moved
+        // from has no location any more, as the fleet's has none.
+        auto& known = place_of(list);
         known = Known{std::move(list), std::move(frame)};
     } catch (const FrameError& error) {
         tell_once(path, error.what());
@@ -67,21 +60,20 @@ bool KnownLists::refresh(Engine& engine) {
 
 bool KnownLists::look(Engine& engine, const std::string& bucket, const std::string& key) {
     const auto& known = key == fleet_key ? fleet_ : machines_;
-    const auto found = engine.get(bucket, key);
-    if (!found) {
-        if (known)
-            put_back(engine, bucket, key, known->frame);
-        return false;
-    }
-    if (known && known->frame == *found)
-        return false;
     try {
+        const auto found = engine.get(bucket, key);
+        if (!found && known)
+            put_back(engine, bucket, key, known->frame);
+        if (!found || (known && known->frame == *found))
+            return false;
         offer(*found);
         return true;
     } catch (const FrameError& error) {
         tell_once(bucket + "/" + key, error.what());
-        return false;
+    } catch (const OversizedValue& error) {
+        tell_once(bucket + "/" + key, error.what());
     }
+    return false;
 }
 
 // A service to the others; an engine may not let this party write there.
@@ -102,11 +94,8 @@ void KnownLists::offer(Bytes frame) {
         throw FrameError("list: serial " + std::to_string(list.serial) + ", but " +
                          std::to_string(known->list.serial) + " is known: a replay");
     }
-    const auto path = directory_ + "/" + (list.location.empty() ? fleet_file : machines_file);
-    replace_file(path, frame, [&](int fd) {
-        if (::fchmod(fd, owner_only) != 0)
-            throw_errno("cannot set the mode of", path);
-    });
+    // On the disk before it is believed: after a power cut an older one would undo a retirement.
+    replace_durably(directory_, list.location.empty() ? fleet_file : machines_file, frame);
     known = Known{std::move(list), {frame.begin(), frame.end()}};
 }
 

@@ -1,5 +1,6 @@
 #include "daemon/fleet/location.hpp"
 
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/origin.hpp"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace {
 /// The epoch in the name of a vault's pre-key; nothing for other names.
 std::optional<std::uint64_t> epoch_of_pre_key(const std::string& name, const std::string& prefix) {
     // The same notation as a bundle's, with the revision left out.
-    const auto key = key_of_bundle_name(name.substr(prefix.size()) + ".0");
+    const auto key = parse_bundle_key(name.substr(prefix.size()) + ".0");
     return key ? std::optional(key->epoch) : std::nullopt;
 }
 
@@ -104,7 +105,7 @@ void Location::tend_pre_keys(std::uint64_t chain_epoch, std::uint64_t now_epoch)
 }
 
 void Location::publish_pre_key(std::uint64_t epoch) {
-    const auto name = desk_.self.name + "." + std::to_string(epoch);
+    const auto name = pre_key_key(desk_.self.name, epoch);
     const auto there = desk_.engine.get(bucket::pre_keys, name);
     const auto published = published_.find(epoch);
     if (there && published != published_.end() && sha256_of(*there) == published->second)

@@ -1,5 +1,6 @@
 #include "daemon/fleet/location_hours.hpp"
 
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/hpke_error.hpp"
 
 #include <algorithm>
@@ -8,7 +9,7 @@ namespace stek::fleet {
 namespace {
 
 std::string name_of(KeyId key) {
-    return "bundle " + bundle_name(key);
+    return "bundle " + bundle_key(key);
 }
 
 const SealedHourly* share_of(const Bundle& bundle, PartyNumber vault) {
@@ -32,7 +33,7 @@ void HourlyShelf::look(std::uint64_t chain_epoch, std::int64_t now, const daemon
 }
 
 void HourlyShelf::look_at(KeyId key, const daemon::Policy& policy) {
-    const auto frame = desk_->engine.get(bucket::hourly, bundle_name(key));
+    const auto frame = desk_->engine.get(bucket::hourly, bundle_key(key));
     if (!frame)
         return;
     try {
@@ -52,7 +53,7 @@ void HourlyShelf::take(KeyId key, Bytes frame, const daemon::Policy& policy) {
     const Party* origin = nullptr;
     const Bundle bundle = decode_bundle(desk_->lists.open(frame, Kind::bundle, Role::origin, "", origin));
     if (bundle.key != key)
-        throw FrameError("it is bundle " + bundle_name(bundle.key) + ", replayed in another's place");
+        throw FrameError("it is bundle " + bundle_key(bundle.key) + ", replayed in another's place");
     if (const auto why = refuse_window({key, bundle.not_before, bundle.not_after}, policy); !why.empty())
         throw FrameError(why);
     const auto pin = desk_->memory().pinned.find(key);

@@ -1,6 +1,6 @@
 #include "daemon/fleet/location_pairs.hpp"
 
-#include "daemon/fleet/location_plan.hpp"
+#include "daemon/fleet/engine_keys.hpp"
 
 namespace stek::fleet {
 
@@ -10,7 +10,7 @@ void PairShelf::begin_run() {
         seen_.clear();
         serial_ = serial;
     }
-    const auto names = desk_->engine.list(desk_->bucket(), "pair.");
+    const auto names = desk_->engine.list(desk_->bucket(), all_pairs);
     offered_ = {names.begin(), names.end()};
     std::erase_if(seen_, [this](const auto& entry) { return !offered_.contains(entry.first); });
     for (auto& [name, seen] : seen_)
@@ -18,7 +18,7 @@ void PairShelf::begin_run() {
 }
 
 const MachinePair* PairShelf::of(const Party& machine, std::uint64_t first_epoch) {
-    const auto name = pair_name(machine.name, first_epoch);
+    const auto name = pair_key(machine.name, first_epoch);
     if (!offered_.contains(name))
         return nullptr;
     Seen& seen = seen_[name];

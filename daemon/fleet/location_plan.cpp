@@ -1,14 +1,13 @@
 #include "daemon/fleet/location_plan.hpp"
 
+#include "daemon/fleet/engine_keys.hpp"
+
 #include <algorithm>
-#include <charconv>
 #include <limits>
 #include <map>
 
 namespace stek::fleet {
 namespace {
-
-constexpr std::string_view record_prefix = "record.", pair_prefix = "pair.";
 
 std::uint64_t plus(std::uint64_t epoch, std::uint64_t ahead) noexcept {
     return epoch > std::numeric_limits<std::uint64_t>::max() - ahead
@@ -20,15 +19,6 @@ std::int64_t plus_seconds(std::int64_t time, std::uint64_t seconds) noexcept {
     constexpr auto latest = std::numeric_limits<std::int64_t>::max();
     return seconds > static_cast<std::uint64_t>(latest - time) ? latest
                                                                : time + static_cast<std::int64_t>(seconds);
-}
-
-template <class Number>
-std::optional<Number> decimal(std::string_view text) noexcept {
-    Number value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || (text.size() > 1 && text.front() == '0'))
-        return {};
-    return value;
 }
 
 bool is_wanted(std::uint64_t epoch, std::uint64_t now_epoch) noexcept {
@@ -74,26 +64,11 @@ PreKeyPlan plan_pre_keys(std::uint64_t now_epoch, std::uint64_t chain_epoch,
     return plan;
 }
 
-std::optional<KeyId> key_of_bundle_name(std::string_view name) {
-    const auto dot = name.find('.');
-    if (dot == std::string_view::npos)
-        return {};
-    const auto epoch = decimal<std::uint64_t>(name.substr(0, dot));
-    const auto revision = decimal<std::uint32_t>(name.substr(dot + 1));
-    if (!epoch || !revision)
-        return {};
-    return KeyId{*epoch, *revision};
-}
-
-std::string bundle_name(KeyId key) {
-    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
-}
-
 std::vector<KeyId> bundles_of_interest(const std::vector<std::string>& names, std::uint64_t chain_epoch,
                                        std::uint64_t now_epoch) {
     std::vector<KeyId> found;
     for (const auto& name : names)
-        if (const auto key = key_of_bundle_name(name);
+        if (const auto key = parse_bundle_key(name);
             key && key->epoch >= chain_epoch && key->epoch <= plus(now_epoch, location_ahead))
             found.push_back(*key);
     std::ranges::sort(found);
@@ -158,28 +133,6 @@ Window epoch_window(std::uint64_t epoch, const daemon::Policy& policy) {
     const auto not_before = static_cast<std::int64_t>(begin);
     const auto seal_until = plus_seconds(not_before, policy.period);
     return {not_before, seal_until, plus_seconds(seal_until, policy.session_timeout)};
-}
-
-std::uint64_t first_epoch_of_pair(std::uint64_t epoch, const daemon::Policy& policy) {
-    const auto slot = static_cast<std::uint64_t>(policy.pair_slot(epoch));
-    return (slot + policy.period - 1) / policy.period;
-}
-
-std::string record_name(std::string_view machine, KeyId key) {
-    return std::string(record_prefix) + std::string(machine) + "." + bundle_name(key);
-}
-
-std::string pair_name(std::string_view machine, std::uint64_t first_epoch) {
-    return std::string(pair_prefix) + std::string(machine) + "." + std::to_string(first_epoch);
-}
-
-std::optional<KeyId> key_of_record_name(std::string_view name) {
-    if (!name.starts_with(record_prefix))
-        return {};
-    name.remove_prefix(record_prefix.size());
-    const auto dot = name.find('.');  // a machine's name has none
-    return dot == std::string_view::npos || dot == 0 ? std::nullopt
-                                                     : key_of_bundle_name(name.substr(dot + 1));
 }
 
 }  // namespace stek::fleet

@@ -41,10 +41,6 @@ PreKeyPlan plan_pre_keys(std::uint64_t now_epoch, std::uint64_t chain_epoch,
 
 // --- bundles ---
 
-/// The key of "<epoch>.<revision>", decimal without leading zeros; nothing for other names.
-std::optional<KeyId> key_of_bundle_name(std::string_view name);
-std::string bundle_name(KeyId key);
-
 /// Of those that the engine lists: from the chain's epoch to location_ahead after now, sorted. Revisions are
 /// given one after the other, so what is beyond the first `most_revisions` of an epoch is not looked at.
 inline constexpr std::size_t most_revisions = 32;
@@ -84,14 +80,5 @@ std::optional<Window> record_window(const VerifiedBundle& bundle, bool supersede
                                     const daemon::Policy& policy);
 /// The window of an epoch, for a record that revokes.
 Window epoch_window(std::uint64_t epoch, const daemon::Policy& policy);
-
-/// The first of the epochs that share a pair with this one (Policy::pair_slot), which is in the pair's name.
-std::uint64_t first_epoch_of_pair(std::uint64_t epoch, const daemon::Policy& policy);
-
-/// "record.<machine>.<epoch>.<revision>", "pair.<machine>.<epoch>"
-std::string record_name(std::string_view machine, KeyId key);
-std::string pair_name(std::string_view machine, std::uint64_t first_epoch);
-/// The key in a record's name; nothing for other names.
-std::optional<KeyId> key_of_record_name(std::string_view name);
 
 }  // namespace stek::fleet

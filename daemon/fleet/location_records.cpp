@@ -1,5 +1,6 @@
 #include "daemon/fleet/location_records.hpp"
 
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/hpke_error.hpp"
 
 #include <algorithm>
@@ -40,7 +41,7 @@ void RecordDesk::begin_run(std::int64_t now, const daemon::Policy& policy) {
         names_.clear();
     }
     premises_ = premises;
-    const auto names = desk_->engine.list(desk_->bucket(), "record.");
+    const auto names = desk_->engine.list(desk_->bucket(), all_records);
     there_ = {names.begin(), names.end()};
     pairs_.begin_run();
     machines_ = active().size();
@@ -85,7 +86,7 @@ void RecordDesk::serve_key(const Work& work) {
 }
 
 RecordDesk::There RecordDesk::look(const Party& machine, KeyId key, const PairId* pair) {
-    const auto name = record_name(machine.name, key);
+    const auto name = record_key(machine.name, key);
     if (!there_.contains(name))
         return There::no;
     const PairId& wanted = pair != nullptr ? *pair : no_pair;
@@ -138,7 +139,7 @@ bool RecordDesk::derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, Wra
     } catch (const std::runtime_error& error) {
         (void)desk_->vault.chain_epoch();
         if (jobs.size() == 1)
-            desk_->alarms.raise("key " + bundle_name(key) + " could not be wrapped for machine " +
+            desk_->alarms.raise("key " + bundle_key(key) + " could not be wrapped for machine " +
                                 jobs.front().machine->name + ": " + error.what());
         return false;
     }
@@ -161,7 +162,7 @@ void RecordDesk::derive_for(std::span<const Job> jobs, OaepHash oaep, const Work
 
 void RecordDesk::compare_name(KeyId key, const KeyName& name) {
     if (names_.emplace(key, name).first->second != name)
-        desk_->alarms.raise("key " + bundle_name(key) + " has two names: the vaults of location " +
+        desk_->alarms.raise("key " + bundle_key(key) + " has two names: the vaults of location " +
                             desk_->self.location + " do not have the same chain key");
 }
 
@@ -191,7 +192,7 @@ void RecordDesk::leave(const Job& job, const Work& work, const WrappedSteks& ste
 }
 
 void RecordDesk::put(const Party& machine, const MachineRecord& record) {
-    const auto name = record_name(machine.name, record.key);
+    const auto name = record_key(machine.name, record.key);
     desk_->engine.put(desk_->bucket(), name,
                       desk_->self.sign(Kind::record, desk_->own_number(), encode_record(record)));
     there_.insert(name);
@@ -219,7 +220,7 @@ void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {
 
 void RecordDesk::erase_over(std::int64_t before, std::uint64_t chain_epoch, const daemon::Policy& policy) {
     for (const auto& name : there_)
-        if (const auto key = key_of_record_name(name);
+        if (const auto key = key_of_record(name);
             key && key->epoch < chain_epoch && epoch_window(key->epoch, policy).open_until <= before)
             desk_->engine.erase(desk_->bucket(), name);
 }

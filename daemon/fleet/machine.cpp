@@ -51,10 +51,6 @@ std::unique_ptr<RingRecord> ring_record(const SignedRecord& taken, std::uint64_t
     return record;
 }
 
-std::string offer_key(const Identity& self, std::uint64_t slot_epoch) {
-    return "pair." + self.name + "." + std::to_string(slot_epoch);
-}
-
 }  // namespace
 
 Machine::Machine(const Identity& self, KnownLists& lists, Engine& engine, TicketWork& ticket,
@@ -169,7 +165,7 @@ std::vector<SignedRecord> Machine::gather(const Now& now, const Policy& policy) 
     if (!engine_answers_ || own_ == 0)
         return records;
     try_to([&] {
-        for (const auto& key : engine_->list(bucket_, "record." + self_->name + ".")) {
+        for (const auto& key : engine_->list(bucket_, records_of(self_->name))) {
             try {
                 if (const auto frame = engine_->get(bucket_, key))
                     records.push_back(read(*frame, now, policy));
@@ -219,11 +215,11 @@ void Machine::offer_pairs(const Now& now, const Policy& policy) {
     for (const auto* pair : pairs_to_offer(now, policy, memory_)) {
         const auto body = encode_pair(
             {own_, self_->location, pair->slot_epoch, pair->id, ticket_->oaep(), pair->public_key});
-        offered.push_back(offer_key(*self_, pair->slot_epoch));
+        offered.push_back(pair_key(self_->name, pair->slot_epoch));
         if (!is_offered(offered.back(), body))
             engine_->put(bucket_, offered.back(), self_->sign(Kind::pair, own_, body));
     }
-    for (const auto& key : engine_->list(bucket_, "pair." + self_->name + "."))
+    for (const auto& key : engine_->list(bucket_, pairs_of(self_->name)))
         if (std::ranges::find(offered, key) == offered.end())
             engine_->erase(bucket_, key);
 }

@@ -88,11 +88,6 @@ class Dropping {
 
 }  // namespace
 
-std::uint64_t first_epoch_of_slot(const Policy& policy, std::uint64_t epoch) noexcept {
-    const auto slot = static_cast<std::uint64_t>(policy.pair_slot(epoch));
-    return (slot + policy.period - 1) / policy.period;
-}
-
 std::vector<std::uint64_t> wanted_slots(const Now& now, const Policy& policy) {
     const auto current = policy.epoch_at(now.wall);
     const auto early = policy.period < Policy::shortest_pair_period
@@ -100,7 +95,7 @@ std::vector<std::uint64_t> wanted_slots(const Now& now, const Policy& policy) {
                            : std::uint64_t{0};
     std::set<std::uint64_t> slots;
     for (auto epoch = current; epoch <= current + pairs_ahead + early; ++epoch)
-        slots.insert(first_epoch_of_slot(policy, epoch));
+        slots.insert(first_epoch_of_pair(epoch, policy));
     return {slots.begin(), slots.end()};
 }
 

@@ -20,6 +20,7 @@
 // because its pair is gone, which no memory can lose.
 #pragma once
 
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/machine_memory.hpp"
 #include "daemon/fleet/record.hpp"
 #include "daemon/plan.hpp"
@@ -36,8 +37,6 @@ namespace stek::fleet {
 
 inline constexpr std::uint64_t pairs_ahead = 3;  ///< epochs that a machine offers pairs for
 
-/// The first epoch of those that share a pair with this one.
-std::uint64_t first_epoch_of_slot(const daemon::Policy& policy, std::uint64_t epoch) noexcept;
 /// The slots, by their first epochs, for which a pair must be there: rising. Where a slot is shorter than it
 /// takes to make a pair and to have records for it, those that begin within a minute too.
 std::vector<std::uint64_t> wanted_slots(const daemon::Now& now, const daemon::Policy& policy);

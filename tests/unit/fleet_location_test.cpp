@@ -125,7 +125,7 @@ struct Fleet {
     }
     void mint(std::uint64_t epoch) {
         for (std::uint64_t ahead = 0; ahead < 4; ++ahead)
-            if (!real->get(bucket::hourly, bundle_name({epoch + ahead, 0})))
+            if (!real->get(bucket::hourly, bundle_key({epoch + ahead, 0})))
                 scene.mint_to_engine(origin, {epoch + ahead, 0});
     }
     Site site(SceneParty& vault, std::uint64_t chain = start, const std::string& secret = "C") {
@@ -254,7 +254,7 @@ BOOST_FIXTURE_TEST_CASE(pins_are_durable_before_the_first_derivation, Fleet) {
     site.run(at(start));
     BOOST_TEST(site.acts("derive") == 4U);
     for (const auto& [key, hash] : site.remembered().pinned)
-        BOOST_TEST((hash == frame_hash(*real->get(bucket::hourly, bundle_name(key)))));
+        BOOST_TEST((hash == frame_hash(*real->get(bucket::hourly, bundle_key(key)))));
 }
 
 BOOST_FIXTURE_TEST_CASE(counters_are_reserved_in_blocks_and_never_repeat, Fleet) {
@@ -287,7 +287,7 @@ BOOST_FIXTURE_TEST_CASE(another_bundle_for_a_pinned_key_is_told_once_and_not_use
     for (const bool restarted : {false, true}) {
         if (restarted)
             site.restart();
-        real->erase(scene.bucket(), "record.web-1." + bundle_name({start, 0}));
+        real->erase(scene.bucket(), "record.web-1." + bundle_key({start, 0}));
         site.run(at(start, 120));
         BOOST_TEST(site.alarmed("has signed another one"));
         site.run(at(start, 180));
@@ -304,11 +304,11 @@ BOOST_FIXTURE_TEST_CASE(another_bundle_for_a_pinned_key_is_told_once_and_not_use
 BOOST_FIXTURE_TEST_CASE(the_same_bundle_signed_again_is_the_same, Fleet) {
     Site site = this->site(vault1);
     const auto minted = scene.bundle(origin, {start, 0});
-    real->put(bucket::hourly, bundle_name({start, 0}), scene.frame_of(origin, minted));
+    real->put(bucket::hourly, bundle_key({start, 0}), scene.frame_of(origin, minted));
     site.run(at(start));
-    real->put(bucket::hourly, bundle_name({start, 0}), scene.frame_of(origin, minted));
+    real->put(bucket::hourly, bundle_key({start, 0}), scene.frame_of(origin, minted));
     site.restart();
-    real->erase(scene.bucket(), "record.web-1." + bundle_name({start, 0}));
+    real->erase(scene.bucket(), "record.web-1." + bundle_key({start, 0}));
     site.run(at(start));
     BOOST_TEST(site.alarms().empty());
     BOOST_TEST(record({start, 0}).has_value());
@@ -318,9 +318,9 @@ BOOST_FIXTURE_TEST_CASE(a_bundle_in_another_s_place_is_a_replay, Fleet) {
     Site site = this->site(vault1);
     mint(start);
     site.run(at(start));
-    const auto old = *real->get(bucket::hourly, bundle_name({start, 0}));
-    real->put(bucket::hourly, bundle_name({start + 4, 0}), old);
-    real->put(bucket::hourly, bundle_name({start + 1, 1}), old);
+    const auto old = *real->get(bucket::hourly, bundle_key({start, 0}));
+    real->put(bucket::hourly, bundle_key({start + 4, 0}), old);
+    real->put(bucket::hourly, bundle_key({start + 1, 1}), old);
     site.run(at(start, 120));
     BOOST_TEST(site.alarms().size() == 2U);
     BOOST_TEST(site.alarmed("replayed in another's place"));
@@ -403,7 +403,7 @@ BOOST_FIXTURE_TEST_CASE(bundles_that_are_not_good_move_nothing, Fleet) {
     for (const Case& bad : cases) {
         BOOST_TEST_CONTEXT(bad.what) {
             Site fresh = this->site(vault1);
-            real->put(bucket::hourly, bundle_name(key), bad.frame);
+            real->put(bucket::hourly, bundle_key(key), bad.frame);
             fresh.run(at(start));
             BOOST_TEST(fresh.alarms().size() == 1U);
             BOOST_TEST(fresh.acts("derive") == 0U);
@@ -456,7 +456,7 @@ BOOST_DATA_TEST_CASE_F(Fleet, offline_and_back, boost::unit_test::data::make({3U
     // Meanwhile another vault of the location went on; the engine has the present alone.
     const std::uint64_t now = start + off;
     for (const auto& name : real->list(bucket::hourly, ""))
-        if (key_of_bundle_name(name)->epoch < now)
+        if (parse_bundle_key(name)->epoch < now)
             real->erase(bucket::hourly, name);
     mint(now);
     offer_pairs(now);
@@ -478,12 +478,12 @@ BOOST_FIXTURE_TEST_CASE(a_machine_that_is_new_in_mid_epoch_gets_all_that_opens, 
     scene.publish_lists();
     for (std::uint64_t ahead = 0; ahead < 4; ++ahead)
         scene.offer(late, start + ahead, static_cast<std::uint8_t>(ahead + 1));
-    const auto others = *real->get(scene.bucket(), "record.web-1." + bundle_name({start, 0}));
+    const auto others = *real->get(scene.bucket(), "record.web-1." + bundle_key({start, 0}));
     site.run(at(start, 1800));
     for (std::uint64_t ahead = 0; ahead < 4; ++ahead)
         BOOST_TEST(scene.record(vault1, late, {start + ahead, 0}).has_value());
     BOOST_TEST((scene.record(vault1, late, {start, 0})->name == record({start, 0})->name));
-    BOOST_TEST((*real->get(scene.bucket(), "record.web-1." + bundle_name({start, 0})) == others));
+    BOOST_TEST((*real->get(scene.bucket(), "record.web-1." + bundle_key({start, 0})) == others));
 }
 
 BOOST_FIXTURE_TEST_CASE(a_machine_that_was_booted_gets_records_for_its_new_pairs, Fleet) {
@@ -796,7 +796,7 @@ std::vector<std::string> outcome(Fleet& fleet, Site& site) {
     // Of epochs that the chain has left, pins are forgotten with the next that is remembered.
     for (const auto& [key, hash] : site.remembered().pinned)
         if (key.epoch >= site.token.chain_epoch())
-            seen.push_back("pin " + bundle_name(key));
+            seen.push_back("pin " + bundle_key(key));
     return seen;
 }
 

@@ -178,7 +178,7 @@ class MachineScene {
     }
     std::optional<fleet::MachinePair> offer_for(std::uint64_t epoch) {
         for (const auto& offer : offers())
-            if (offer.epoch == fleet::first_epoch_of_slot(policy, epoch))
+            if (offer.epoch == fleet::first_epoch_of_pair(epoch, policy))
                 return offer;
         return std::nullopt;
     }
