@@ -6,6 +6,8 @@
 #include <system_error>
 #include <utility>
 
+#include <sys/stat.h>
+
 namespace stek::daemon {
 namespace {
 
@@ -133,8 +135,12 @@ void Rotation::act(const Publish&) {
     // should both be lost, it comes a second time, and tells servers no less that the file is another one.
     save_if_possible();
     const auto file = encode_ring(ring_, config_.ring_version);
-    replace_ring_file(config_.keyring, file.bytes(),
-                      [this](int fd) { readers_.allow_reading(fd, config_.keyring); });
+    replace_ring_file(config_.keyring, file.bytes(), [this](int fd) {
+        readers_.allow_reading(fd, config_.keyring);
+        struct stat status {};
+        if (::fstat(fd, &status) == 0)
+            ring_inode_ = status.st_ino;
+    });
     unpublished_ = revoked_are_seen_ = false;
     ++published_;
     last_published_ = ring_.written_at;

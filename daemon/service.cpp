@@ -195,7 +195,9 @@ void Service::arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec)
 }
 
 void Service::reload() {
-    sd_notify(0, "RELOADING=1");
+    // Ready it is with a ring only: a reload does not make it so.
+    if (health_.ready)
+        sd_notify(0, "RELOADING=1");
     try {
         auto config = load_config(rotation_.config().file);
         require_premises(config);
@@ -207,7 +209,8 @@ void Service::reload() {
     } catch (...) {
         log(LOG_ERR, "the old configuration stays: " + current_failure().what);
     }
-    sd_notify(0, "READY=1");
+    if (health_.ready)
+        sd_notify(0, "READY=1");
     turn();
 }
 
