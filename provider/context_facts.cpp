@@ -14,21 +14,20 @@ namespace {
 std::array<std::atomic<const ContextFacts*>, max_context_facts> all_facts;
 
 /// The one object with these facts.
-const ContextFacts* shared(ContextFacts&& facts) {
+const ContextFacts* shared(const ContextFacts& facts) {
     std::unique_ptr<ContextFacts> fresh;
     for (std::size_t i = 0; i < all_facts.size(); ++i) {
         const ContextFacts* known = all_facts[i].load(std::memory_order_acquire);
         if (known == nullptr) {
             if (!fresh) {
-                fresh = std::make_unique<ContextFacts>(std::move(facts));
+                fresh = std::make_unique<ContextFacts>(facts);
             }
             fresh->number = static_cast<std::uint16_t>(i + 1);
             if (all_facts[i].compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
                 return fresh.release();
             }
         }
-        const ContextFacts& wanted = fresh ? *fresh : facts;
-        if (known->spki == wanted.spki && known->clients == wanted.clients) {
+        if (known->spki == facts.spki && known->clients == facts.clients) {
             return known;
         }
     }
@@ -79,7 +78,7 @@ const ContextFacts* gather(X509* certificate, int verify_mode, CaList ca_list) {
         clients.part(Bytes(der, static_cast<std::size_t>(size)));
         OPENSSL_free(der);
     }
-    return clients.finish(facts.clients) ? shared(std::move(facts)) : nullptr;
+    return clients.finish(facts.clients) ? shared(facts) : nullptr;
 }
 
 }  // namespace
