@@ -91,29 +91,31 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
     return library;
 }
 
-Module::Module(std::shared_ptr<const Library> library, bool ours, pid_t pid)
-    : library_(std::move(library)), ours_(ours), pid_(pid) {}
+Module::Module(std::shared_ptr<const Library> library, pid_t pid) : library_(std::move(library)), pid_(pid) {}
 
 std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> library,
                                            const std::string& softhsm_conf) {
     static auto& mutex = *new std::mutex;
     const std::lock_guard lock(mutex);
+    // Made first: an initialised module that nobody holds, for lack of memory, would be taken for another's.
+    auto module = std::shared_ptr<Module>(new Module(std::move(library), this_process()));
+    const Library& mapped = *module->library_;
     CK_RV rv;
     {
         const ScopedSofthsmConf conf(softhsm_conf);
         CK_C_INITIALIZE_ARGS args{};
         args.flags = CKF_OS_LOCKING_OK;
-        rv = library->functions().C_Initialize(&args);
+        rv = mapped.functions().C_Initialize(&args);
     }
     if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        throw Error("C_Initialize", rv, library->path());
+        throw Error("C_Initialize", rv, mapped.path());
     }
     // Registered after the module was loaded, so it runs before the module's own destructors.
     [[maybe_unused]] static const int registered =
         std::atexit([] { exiting.store(true, std::memory_order_release); });
-    const bool still_ours = library->not_finalized_in_.exchange(0) == this_process();
-    return std::shared_ptr<Module>(
-        new Module(std::move(library), rv == CKR_OK || still_ours, this_process()));
+    const bool still_ours = mapped.not_finalized_in_.exchange(0) == this_process();
+    module->ours_ = rv == CKR_OK || still_ours;
+    return module;
 }
 
 bool Module::usable_here() const noexcept {

@@ -35,8 +35,8 @@ class Library {
 class Module {
   public:
     /// C_Initialize; CKR_CRYPTOKI_ALREADY_INITIALIZED is fine and remembered, unless it is because our own
-    /// C_Finalize had failed. `softhsm_conf`, when not empty,
-    /// is SOFTHSM2_CONF around the call (nginx clears its environment). Throws Error.
+    /// C_Finalize had failed. `softhsm_conf`, when not empty, is SOFTHSM2_CONF around the call (nginx clears
+    /// its environment). Throws Error, std::bad_alloc; the module is then as it was.
     static std::shared_ptr<Module> initialize(std::shared_ptr<const Library> library,
                                               const std::string& softhsm_conf = {});
     Module(const Module&) = delete;
@@ -55,9 +55,9 @@ class Module {
     bool finalize() noexcept;
 
   private:
-    Module(std::shared_ptr<const Library> library, bool ours, pid_t pid);
+    Module(std::shared_ptr<const Library> library, pid_t pid);
     std::shared_ptr<const Library> library_;
-    bool ours_;
+    bool ours_ = false;
     std::atomic<bool> dead_ = false;
     pid_t pid_;
 };

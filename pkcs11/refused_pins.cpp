@@ -63,7 +63,8 @@ RefusedPins::Mark RefusedPins::mark(const std::string& serial, const Secret& pin
     return mark;
 }
 
-RefusedPins::Attempt::Attempt(RefusedPins& pins) : pins_(pins) {
+RefusedPins::Attempt::Attempt(RefusedPins& pins, const std::string& serial, const Secret& pin)
+    : pins_(pins), mark_(pins.mark(serial, pin)) {
     const auto until = std::chrono::steady_clock::now() + patience;
     int error = pthread_mutex_trylock(&pins_.table_->mutex);
     // Polled: a C_Login is rare, and the ThreadSanitizer of GCC 12 does not see pthread_mutex_clocklock().
@@ -81,15 +82,15 @@ RefusedPins::Attempt::~Attempt() {
     pthread_mutex_unlock(&pins_.table_->mutex);
 }
 
-void RefusedPins::Attempt::refused(const std::string& serial, const Secret& pin) {
+void RefusedPins::Attempt::refused() noexcept {
     auto& table = *pins_.table_;
-    table.marks[table.next] = pins_.mark(serial, pin);
+    table.marks[table.next] = mark_;
     table.next = (table.next + 1) % most_marks;
 }
 
-bool RefusedPins::Attempt::known(const std::string& serial, const Secret& pin) const {
+bool RefusedPins::Attempt::known() const noexcept {
     const auto& marks = pins_.table_->marks;
-    return std::find(marks.begin(), marks.end(), pins_.mark(serial, pin)) != marks.end();
+    return std::find(marks.begin(), marks.end(), mark_) != marks.end();
 }
 
 }  // namespace stek::pkcs11

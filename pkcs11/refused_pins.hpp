@@ -23,6 +23,8 @@ class NoRandomBytes : public std::runtime_error {
 /// processes may use it together. It ends with the last of these processes: a program that is started anew
 /// tries anew.
 class RefusedPins {
+    using Mark = std::array<std::uint8_t, 32>;
+
   public:
     /// To be called before the forks: a child that makes its own shares it with its own children only. Throws
     /// std::bad_alloc, std::runtime_error.
@@ -31,16 +33,18 @@ class RefusedPins {
     /// One process at a time has this, for the length of its C_Login: others wait for what comes of it.
     class Attempt {
       public:
-        /// Waits at most a second: a token may hang in another's C_Login. Throws TokenError after that.
-        explicit Attempt(RefusedPins& pins);
+        /// Waits at most a second: a token may hang in another's C_Login. Throws TokenError after that, and
+        /// what libcrypto or memory lacks: before the C_Login, so that what comes of it is not lost.
+        Attempt(RefusedPins& pins, const std::string& serial, const Secret& pin);
         Attempt(const Attempt&) = delete;
         Attempt& operator=(const Attempt&) = delete;
         ~Attempt();
-        void refused(const std::string& serial, const Secret& pin);
-        [[nodiscard]] bool known(const std::string& serial, const Secret& pin) const;
+        void refused() noexcept;
+        [[nodiscard]] bool known() const noexcept;
 
       private:
         RefusedPins& pins_;
+        const Mark mark_;
     };
 
     RefusedPins(const RefusedPins&) = delete;
@@ -48,7 +52,6 @@ class RefusedPins {
 
   private:
     struct Table;
-    using Mark = std::array<std::uint8_t, 32>;
     RefusedPins();
     [[nodiscard]] Mark mark(const std::string& serial, const Secret& pin) const;
     Secret key_;

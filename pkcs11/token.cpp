@@ -169,8 +169,8 @@ void Token::login(Session& session, const Secret& pin) {
     }
     std::optional<RefusedPins::Attempt> attempt;
     if (!pin.empty()) {
-        attempt.emplace(RefusedPins::shared());
-        if (attempt->known(serial_, pin)) {
+        attempt.emplace(RefusedPins::shared(), serial_, pin);
+        if (attempt->known()) {
             throw Error("C_Login (not tried again)", CKR_PIN_INCORRECT, label_);
         }
     }
@@ -183,12 +183,12 @@ void Token::login(Session& session, const Secret& pin) {
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) {
         return;
     }
+    if (refuses_pin(rv) && attempt) {
+        attempt->refused();  // first: what follows needs memory
+    }
     Error error("C_Login", rv, label_);
     if (refuses_pin(rv)) {
         login_->refused = error;
-        if (attempt) {
-            attempt->refused(serial_, pin);
-        }
     }
     throw Error(error);
 }

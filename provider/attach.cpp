@@ -2,6 +2,7 @@
 
 #include "provider/connection.hpp"
 #include "provider/journal.hpp"
+#include "provider/own_errors.hpp"
 #include "provider/ticket_callback.hpp"
 
 #include <atomic>
@@ -35,6 +36,7 @@ void announce(const LibSsl*& ssl) noexcept {
 }
 
 void ctx_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) noexcept {
+    const OwnErrors own;
     const LibSsl* ssl = LibSsl::load();
     announce(ssl);
     if (ssl == nullptr) {
@@ -52,6 +54,7 @@ void ctx_free(void*, void* state, CRYPTO_EX_DATA*, int, long, void*) noexcept {
 }
 
 void ssl_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) noexcept {
+    const OwnErrors own;
     const LibSsl* ssl = LibSsl::load();
     if (ssl == nullptr) {
         return;

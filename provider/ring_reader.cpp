@@ -188,26 +188,33 @@ struct RingReader::Impl {
         if (regained)
             digest = {};  // the same bytes say more now
         if (regained || changed()) {
-            stamp_settled = false;
+            stamp = {};  // of no file, until what was read is published: else it would not be read again
+            FileStamp read{};
             try {
-                take(read_ring_image(path), now);
-            } catch (const std::exception& error) {
-                publish(published()->ring, RingState::corrupt, path + ": " + error.what());
+                const auto image = read_ring_image(path);
+                if (image)
+                    read = image->stamp;
+                take(image, now);
+            } catch (const RingError& refused) {
+                publish(published()->ring, RingState::corrupt, path + ": " + refused.what());
+            } catch (const std::exception& lacking) {  // memory, a descriptor, the right to read it
+                publish(published()->ring, RingState::corrupt, path + ": " + lacking.what());
+                read = {};
             }
+            stamp = read;
+            stamp_settled = stamp.settled_by(now.wall_ms / 1000);
         }
         if (next_end_boot_ms && now.boot_ms >= *next_end_boot_ms)
             drop_those_over(now);
     }
 
-    void take(std::optional<RingImage> image, Moment now) {
+    void take(const std::optional<RingImage>& image, Moment now) {
         if (!image) {
             publish(nullptr, RingState::absent, path + ": no key ring there");
             next_end_boot_ms.reset();
             clock_set_back_before_s = 0;
             return;
         }
-        stamp = image->stamp;
-        stamp_settled = stamp.settled_by(now.wall_ms / 1000);
         std::shared_ptr<const KeyRing> ring = decode_ring(image->bytes.bytes());
         if (const std::string ours = accepted_location(); !ours.empty() && ring->location != ours)
             throw RingError("key ring: of location " + ring->location + ", not " + ours);
@@ -215,27 +222,27 @@ struct RingReader::Impl {
         if (published()->state == RingState::good && read == digest)
             return;
         clock_set_back_before_s = 0;
-        auto rest = keep(ring, now);
-        publish(std::move(rest), RingState::good, {});
+        keep(ring, now, RingState::good, {}, Change::of_the_file);
         digest = read;
     }
 
-    /// What is not over of a ring, and notes of when to look at it again.
-    std::shared_ptr<const KeyRing> keep(const std::shared_ptr<const KeyRing>& ring, Moment now) {
+    /// Publishes what is not over of a ring, and notes when to look at it again.
+    void keep(const std::shared_ptr<const KeyRing>& ring, Moment now, RingState state, std::string reason,
+              Change change) {
         for (const auto& record : ring->records) {
             // Over by its age it is for good. By the wall clock alone it comes back if that is set back.
             if (is_over(*record, now) && now.boot_ms / 1000 < record->destroy_at)
                 clock_set_back_before_s = std::max(clock_set_back_before_s, record->open_until);
         }
-        auto rest = without_those_over(ring, now);
-        next_end_boot_ms = next_end(*rest, now);
-        return rest;
+        const auto rest = without_those_over(ring, now);
+        publish(rest, state, std::move(reason), change);
+        next_end_boot_ms = next_end(*rest, now);  // last: who had no memory to publish tries again
     }
 
     void drop_those_over(Moment now) {
         const auto before = published();
         if (before->ring != nullptr)
-            publish(keep(before->ring, now), before->state, before->reason, Change::of_time);
+            keep(before->ring, now, before->state, before->reason, Change::of_time);
     }
 };
 

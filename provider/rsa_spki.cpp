@@ -1,10 +1,11 @@
 #include "provider/rsa_spki.hpp"
 
+#include "provider/own_errors.hpp"
+
 #include <stdexcept>
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/param_build.h>
 #include <openssl/x509.h>
 
@@ -57,13 +58,11 @@ OSSL_LIB_CTX* private_libctx() {
 
 EvpPkey parse_rsa_spki(Bytes spki) {
     const unsigned char* at = spki.data();
-    // A parse error says nothing that the exception does not: leave the caller's error queue alone.
-    ERR_set_mark();
+    const OwnErrors own;  // a parse error says nothing that the exception does not
     EvpPkey key(spki.empty()
                     ? nullptr
                     : d2i_PUBKEY_ex(nullptr, &at, static_cast<long>(spki.size()), private_libctx(), nullptr),
                 EVP_PKEY_free);
-    ERR_pop_to_mark();
     if (!key || at != spki.data() + spki.size() || EVP_PKEY_is_a(key.get(), "RSA") != 1)
         throw std::invalid_argument("wrap key: not one DER SubjectPublicKeyInfo of an RSA key");
     const int bits = EVP_PKEY_get_bits(key.get());

@@ -1,12 +1,12 @@
 #include "provider/section.hpp"
 
+#include "provider/own_errors.hpp"
 #include "provider/settings.hpp"
 
 #include <memory>
 
 #include <openssl/conf.h>
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/params.h>
 
 namespace stek {
@@ -22,7 +22,7 @@ std::string ask(OSSL_FUNC_core_get_params_fn* get_params, const OSSL_CORE_HANDLE
 
 /// The keys in the section that the default configuration file has for the provider of this name.
 void add_other_keys(const std::string& provider, std::map<std::string, std::string>& section) {
-    ERR_set_mark();
+    const OwnErrors own;
     const std::unique_ptr<char, void (*)(char*)> path(CONF_get1_default_config_file(),
                                                       [](char* text) { OPENSSL_free(text); });
     const std::unique_ptr<CONF, decltype(&NCONF_free)> conf(NCONF_new(nullptr), NCONF_free);
@@ -38,7 +38,6 @@ void add_other_keys(const std::string& provider, std::map<std::string, std::stri
             section.emplace(value->name, value->value);
         }
     }
-    ERR_pop_to_mark();
 }
 
 }  // namespace

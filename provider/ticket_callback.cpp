@@ -4,6 +4,7 @@
 #include "provider/connection.hpp"
 #include "provider/fetched.hpp"
 #include "provider/journal.hpp"
+#include "provider/own_errors.hpp"
 #include "provider/routes.hpp"
 
 #include <algorithm>
@@ -12,7 +13,6 @@
 #include <limits>
 
 #include <openssl/core_names.h>
-#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
@@ -298,11 +298,8 @@ int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX*
 
 int ticket_callback(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                     EVP_MAC_CTX* mac, int sealing) noexcept {
-    // What we leave in the error queue the server would log as its own, or take for a failed handshake.
-    ERR_set_mark();
-    const int result = answer(ssl, key_name, iv, cipher, mac, sealing);
-    ERR_pop_to_mark();
-    return result;
+    const OwnErrors own;
+    return answer(ssl, key_name, iv, cipher, mac, sealing);
 }
 
 }  // namespace stek

@@ -2,9 +2,9 @@
 // other.
 #define BOOST_TEST_MODULE ticket_path
 #include "tests/fault/ticket_walk.hpp"
+#include "tests/fixtures/full_length.hpp"
 #include "tests/fixtures/known_ring.hpp"
 
-#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -76,7 +76,7 @@ Steady run_steady(const std::vector<std::string>& wrapper,
 
 BOOST_AUTO_TEST_CASE(memory_is_flat_over_many_tickets) {
     // A million, or a tenth of it where time matters.
-    const unsigned tickets = std::getenv("STEK_TEST_LONG") != nullptr ? 1'000'000 : 100'000;
+    const unsigned tickets = test::at_full_length() ? 1'000'000 : 100'000;
     KnownRing ring;
     ring.add_current();
     auto section = ring.section({{"attach", "yes"}});
@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE(memory_is_flat_over_many_tickets) {
 }
 
 BOOST_AUTO_TEST_CASE(valgrind_finds_no_leak_and_no_wrong_access) {
-    const char* tickets = std::getenv("STEK_TEST_LONG") != nullptr ? "100000" : "2000";
+    const char* tickets = test::at_full_length() ? "100000" : "2000";
     KnownRing ring;
     ring.add_current();
     const auto valgrind = process::search_path("valgrind");

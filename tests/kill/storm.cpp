@@ -153,7 +153,8 @@ std::vector<Handshake> Storm::until_all_workers_are_back(Clock::time_point over,
                    });
         },
         patience);
-    BOOST_TEST(all, "not all workers resume under the newest key again; nginx says:\n" << nginx->log());
+    BOOST_TEST(all, "not all workers resume under the newest key again; workers and nginx say:\n"
+                        << heard() << nginx->log());
     return handshakes;
 }
 

@@ -4,11 +4,11 @@
 #define BOOST_TEST_MODULE storm
 #include "tests/kill/storm.hpp"
 
+#include "tests/fixtures/full_length.hpp"
 #include "tests/fixtures/shared_file.hpp"
 #include "tests/kill/limits.hpp"
 #include "tests/kill/vault_view.hpp"
 
-#include <cstdlib>
 #include <iostream>
 #include <thread>
 
@@ -22,10 +22,6 @@ namespace fs = std::filesystem;
 namespace {
 
 BOOST_TEST_GLOBAL_FIXTURE(Storm);
-
-bool at_full_length() {
-    return std::getenv("STEK_TEST_LONG") != nullptr;
-}
 
 void rest(std::chrono::milliseconds time) {
     std::this_thread::sleep_for(time);

@@ -2,13 +2,13 @@
 // that servers read is whole and has a key to seal with, and the next start ends the work.
 #define BOOST_TEST_MODULE syscall_sweep
 #include "tests/fixtures/faulty_module.hpp"
+#include "tests/fixtures/full_length.hpp"
 #include "tests/kill/ledger.hpp"
 #include "tests/kill/traced_kill.hpp"
 #include "tests/kill/vault_view.hpp"
 #include "tests/token/stekd_instance.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <iostream>
 #include <map>
 
@@ -18,10 +18,6 @@ using namespace stek;
 using namespace stek::test;
 
 namespace {
-
-bool at_full_length() {
-    return std::getenv("STEK_TEST_LONG") != nullptr;
-}
 
 /// stekd's clocks, the age of keys included: the real ones and a shift.
 class ShiftedClock {

@@ -4,6 +4,7 @@
 #include "pkcs11/error.hpp"
 #include "pkcs11/process.hpp"
 #include "pkcs11/session.hpp"
+#include "tests/fixtures/failing_new.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 #include "tests/fixtures/softhsm.hpp"
 
@@ -70,6 +71,26 @@ BOOST_FIXTURE_TEST_CASE(a_module_that_could_not_be_finalised_is_still_ours, Fixt
     const auto third = initialize();
     BOOST_TEST(find(third, "second")->label() == "second");
     BOOST_TEST(third->finalize());
+}
+
+// Nor is it another's because there was no memory to hold it in.
+BOOST_FIXTURE_TEST_CASE(a_module_that_there_is_no_memory_for_is_still_ours, Fixture) {
+    const auto library = Library::map(faulty.path());
+    for (const unsigned nth :
+         {1U, 2U}) {  // the module's, and its shared_ptr's: SoftHSM lives through no other
+        faulty.fail("C_Finalize", CKR_DEVICE_ERROR);
+        BOOST_TEST(
+            initialize()->finalize());  // so that C_Initialize has nothing to do, and allocates nothing
+        faulty.clear();
+        {
+            const tests::FailingNew lack(nth);
+            BOOST_CHECK_THROW(Module::initialize(library), std::bad_alloc);
+            BOOST_TEST(tests::FailingNew::has_failed());
+        }
+        const auto next = initialize();
+        BOOST_TEST(next->initialized_by_us());
+        BOOST_TEST(next->finalize());
+    }
 }
 
 BOOST_FIXTURE_TEST_CASE(the_first_user_owns_and_the_second_lives_beside_it, Fixture) {

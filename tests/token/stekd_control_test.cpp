@@ -6,10 +6,10 @@
 #include "pkcs11/session.hpp"
 #include "provider/ticket_token.hpp"
 #include "stekd_instance.hpp"
+#include "tests/fixtures/full_length.hpp"
 #include "tests/fixtures/socket.hpp"
 
 #include <cerrno>
-#include <cstdlib>
 #include <fcntl.h>
 #include <future>
 #include <pwd.h>
@@ -450,7 +450,7 @@ void kill_after(int delay) {
 
 /// In milliseconds. The answer comes within a second: it waits for RSA pairs.
 std::vector<int> delays() {
-    if (std::getenv("STEK_TEST_LONG") != nullptr)
+    if (at_full_length())
         return {0, 5, 20, 60, 150, 400, 1000};
     return {5, 60, 1000};
 }

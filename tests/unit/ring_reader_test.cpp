@@ -3,6 +3,7 @@
 #include "provider/ring_reader.hpp"
 
 #include "sample_ring.hpp"
+#include "tests/fixtures/failing_new.hpp"
 #include "tests/fixtures/workspace.hpp"
 
 #include <algorithm>
@@ -94,6 +95,49 @@ BOOST_FIXTURE_TEST_CASE(follows_the_file_once_a_second, Fixture) {
     BOOST_TEST(generation(*reader.current(second)) == 1U);
     BOOST_TEST(generation(*look(reader)) == 2U);
     BOOST_TEST(generation(*view) == 1U);  // a snapshot stays as it was
+}
+
+// The file need not change for that.
+BOOST_FIXTURE_TEST_CASE(what_there_was_no_memory_for_is_read_again, Fixture) {
+    publish(1);
+    std::this_thread::sleep_for(2100ms);  // from then on it is known by its stamp
+    bool failed = true;
+    unsigned nth = 0;
+    while (failed) {
+        RingReader reader(path, "here");
+        {
+            const tests::FailingNew lack(++nth);
+            static_cast<void>(look(reader));
+            failed = tests::FailingNew::has_failed();
+        }
+        const auto view = look(reader);
+        BOOST_TEST((view->state == RingState::good), "allocation " << nth << ": " << view->reason);
+        BOOST_TEST(generation(*view) == 1U);
+    }
+    BOOST_TEST(nth > 5U);
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_over_goes_though_there_was_no_memory_at_first, Fixture) {
+    KeyRing ring = sample_ring({{1, 0}}, "here", 1);
+    ring.records.front()->destroy_at = Moment::now().boot_ms / 1000 + 2;
+    publish(ring);
+    std::deque<RingReader> readers;
+    for (int i = 0; i < 20; ++i) {
+        readers.emplace_back(path, "here");
+        BOOST_REQUIRE(look(readers.back())->ring->records.size() == 1U);
+    }
+    std::this_thread::sleep_for(2100ms);
+    unsigned nth = 0, failed = 0;
+    for (RingReader& reader : readers) {
+        {
+            const tests::FailingNew lack(++nth);
+            static_cast<void>(look(reader));
+            failed += tests::FailingNew::has_failed() ? 1 : 0;
+        }
+        BOOST_TEST(look(reader)->ring->records.empty(), "allocation " << nth);
+    }
+    BOOST_TEST(failed > 2U);
+    BOOST_TEST(failed < nth);
 }
 
 BOOST_FIXTURE_TEST_CASE(an_absent_file_empties_the_view_at_once_and_comes_back, Fixture) {
