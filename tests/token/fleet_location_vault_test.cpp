@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE fleet_location_vault
 #include "daemon/config.hpp"
 #include "daemon/fleet/directory_engine.hpp"
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/location.hpp"
 #include "daemon/fleet/location_vault.hpp"
 #include "provider/ticket_token.hpp"
@@ -77,7 +78,7 @@ struct Scene : Vault {
         pair.pair = made.id;
         pair.oaep = ticket_oaep_hash(ticket.shared_token());
         pair.public_key = made.spki;
-        scene.put_pair(machine, pair_name(machine.entry.name, epoch), pair);
+        scene.put_pair(machine, pair_key(machine.entry.name, epoch), pair);
         return made;
     }
 
@@ -168,7 +169,7 @@ BOOST_FIXTURE_TEST_CASE(an_epoch_that_is_over_is_gone_from_the_token, Scene) {
     // One chain key; signing, sealing and five pre-keys have two halves each.
     BOOST_TEST(objects(vault, true) == 1U + 2U * 7U);
     // From the chain key of its own epoch the key is what it was from the one before.
-    engine->erase(scene.bucket(), record_name("web-1", {start + 1, 0}));
+    engine->erase(scene.bucket(), record_key("web-1", {start + 1, 0}));
     run(start + 1);
     BOOST_TEST((scene.record(party, machine, {start + 1, 0})->name == ahead->name));
     BOOST_TEST(use(ticket, *scene.record(party, machine, {start + 1, 0})) == use(ticket, *ahead),

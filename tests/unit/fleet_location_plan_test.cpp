@@ -1,5 +1,6 @@
 // What a location's vault decides, and what it remembers: without token, engine or clock.
 #define BOOST_TEST_MODULE fleet_location_plan
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/location_memory.hpp"
 #include "daemon/fleet/location_plan.hpp"
 
@@ -190,12 +191,12 @@ BOOST_AUTO_TEST_CASE(pairs_are_shared_for_short_periods) {
 }
 
 BOOST_AUTO_TEST_CASE(names) {
-    BOOST_TEST(record_name("web-1", {1000, 2}) == "record.web-1.1000.2");
-    BOOST_TEST(pair_name("web-1", 1000) == "pair.web-1.1000");
-    BOOST_TEST((key_of_record_name("record.web-1.1000.2") == KeyId{1000, 2}));
+    BOOST_TEST(record_key("web-1", {1000, 2}) == "record.web-1.1000.2");
+    BOOST_TEST(pair_key("web-1", 1000) == "pair.web-1.1000");
+    BOOST_TEST((key_of_record("record.web-1.1000.2") == KeyId{1000, 2}));
     for (const char* name :
          {"record.web-1.1000", "record..1000.2", "pair.web-1.1000.2", "record.", "record.a.1.2.3", ""})
-        BOOST_TEST(!key_of_record_name(name), name);
+        BOOST_TEST(!key_of_record(name), name);
 }
 
 BOOST_AUTO_TEST_CASE(the_memory_comes_back_as_it_was) {

@@ -1,6 +1,7 @@
 // A location's vaults in a small fleet: what they make of what others leave for them, and of what fails.
 #define BOOST_TEST_MODULE fleet_location
 #include "daemon/fleet/directory_engine.hpp"
+#include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/location.hpp"
 #include "daemon/hpke_error.hpp"
 #include "tests/fixtures/location_scene.hpp"
@@ -513,7 +514,7 @@ BOOST_FIXTURE_TEST_CASE(pairs_that_are_not_good_get_nothing, Fleet) {
     Site site = this->site(vault1);
     mint(start);
     MachinePair pair = scene.offer(web1, start, 1);
-    const auto name = pair_name("web-1", start);
+    const auto name = pair_key("web-1", start);
     const auto expect_none = [&](const char* what) {
         site.run(at(start));
         BOOST_TEST(!record({start, 0}).has_value(), what);
@@ -574,9 +575,9 @@ BOOST_FIXTURE_TEST_CASE(records_that_are_not_good_are_made_anew, Fleet) {
     Site site = this->site(vault1);
     mint(start);
     site.run(at(start));
-    const auto name = record_name("web-1", {start, 0});
+    const auto name = record_key("web-1", {start, 0});
     const auto good = *real->get(scene.bucket(), name);
-    const auto of_web2 = *real->get(scene.bucket(), record_name("web-2", {start, 0}));
+    const auto of_web2 = *real->get(scene.bucket(), record_key("web-2", {start, 0}));
     auto bad_signature = good;
     bad_signature.back() ^= 1;
     for (const auto& bad : {std::vector<std::uint8_t>{}, bad_signature, of_web2}) {
@@ -587,7 +588,7 @@ BOOST_FIXTURE_TEST_CASE(records_that_are_not_good_are_made_anew, Fleet) {
         BOOST_TEST(record({start, 0})->machine == web1.entry.number);
     }
     // Without a restart it is found with the next epoch.
-    real->put(scene.bucket(), record_name("web-1", {start + 1, 0}), bad_signature);
+    real->put(scene.bucket(), record_key("web-1", {start + 1, 0}), bad_signature);
     site.run(at(start + 1));
     BOOST_TEST(record({start + 1, 0}).has_value());
 }
@@ -674,7 +675,7 @@ BOOST_FIXTURE_TEST_CASE(two_vaults_of_a_location_agree, Fleet) {
     BOOST_TEST((second.token.chain_epoch() == start));
     // The first is away: the second derives what is missing, under the same names.
     const auto name = record({start, 0})->name;
-    real->erase(scene.bucket(), record_name("web-1", {start, 0}));
+    real->erase(scene.bucket(), record_key("web-1", {start, 0}));
     second.run(at(start, 120));
     BOOST_TEST((scene.record(vault2, web1, {start, 0})->name == name));
     BOOST_TEST(second.alarms().empty());
@@ -686,7 +687,7 @@ BOOST_FIXTURE_TEST_CASE(vaults_with_different_chain_keys_are_told, Fleet) {
     Site first = site(vault1), second = site(vault2, start, "another C");
     mint(start);
     first.run(at(start));
-    real->erase(scene.bucket(), record_name("web-2", {start, 0}));
+    real->erase(scene.bucket(), record_key("web-2", {start, 0}));
     second.run(at(start));
     BOOST_TEST(second.alarmed("do not have the same chain key"));
 }
