@@ -76,7 +76,7 @@ void check_from_inside(Report& report, const Config& config) {
                     "one token for both: a server that may log in to it can derive with the chain key");
     report.look("enforcement", [&] {
         std::string weak;
-        for (const auto& weakness : tokens->probe(config.private_pairs))
+        for (const auto& weakness : weaknesses_of(tokens->ticket(), config.private_pairs))
             weak += (weak.empty() ? "" : ", ") + weakness;
         if (!weak.empty() && !config.allow_weak_token)
             wrong("the ticket token does not refuse: " + weak);

@@ -5,6 +5,7 @@
 #include "daemon/premises.hpp"
 #include "daemon/process_guard.hpp"
 #include "daemon/service.hpp"
+#include "daemon/standalone.hpp"
 
 #include <string>
 
@@ -15,11 +16,11 @@ namespace {
 
 using namespace stek::daemon;
 
-int serve(Config config) {
+int serve(const MakeWork& work) {
     try {
         if (!lock_memory())
             log(LOG_NOTICE, "memory may be swapped out: RLIMIT_MEMLOCK is not unlimited");
-        Service service(std::move(config));
+        Service service(work);
         return service.run();
     } catch (...) {
         const auto failure = current_failure();
@@ -50,7 +51,8 @@ int run(int argc, char** argv) {
         if (check)
             return run_checks(config);
         require_premises(config);
-        return once ? run_once(std::move(config)) : serve(std::move(config));
+        const auto work = standalone(std::move(config));
+        return once ? run_once(work) : serve(work);
     } catch (const ConfigError& error) {
         log(LOG_ERR, error.what());
         return exit_config;
