@@ -1,6 +1,8 @@
-// stekd: makes, rotates and destroys a location's session ticket keys.
+// stekd: makes, rotates and destroys a location's session ticket keys, or is a party of a fleet that does.
 #include "daemon/check.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/fleet/fleet_check.hpp"
+#include "daemon/fleet/fleet_work.hpp"
 #include "daemon/log.hpp"
 #include "daemon/premises.hpp"
 #include "daemon/process_guard.hpp"
@@ -29,6 +31,26 @@ int serve(const MakeWork& work) {
     }
 }
 
+enum class How { check, once, serve };
+
+int location_of_its_own(const std::string& file, How how) {
+    auto config = load_config(file);
+    if (how == How::check)
+        return run_checks(config);
+    require_premises(config);
+    const auto work = standalone(std::move(config));
+    return how == How::once ? run_once(work) : serve(work);
+}
+
+int party(const std::string& file, How how) {
+    auto config = stek::fleet::load_fleet_config(file);
+    if (how == How::check)
+        return stek::fleet::run_checks(config);
+    require_premises(stek::fleet::common_config(config));
+    const auto work = stek::fleet::fleet_work(std::move(config));
+    return how == How::once ? run_once(work) : serve(work);
+}
+
 int run(int argc, char** argv) {
     CLI::App app("Rotates the TLS session ticket keys of one location, inside its PKCS#11 tokens.", "stekd");
     app.set_version_flag("--version", STEKD_VERSION);
@@ -46,13 +68,9 @@ int run(int argc, char** argv) {
 
     // A server's openssl.cnf in the environment must not attach the provider to this process.
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    const How how = check ? How::check : once ? How::once : How::serve;
     try {
-        auto config = load_config(file);
-        if (check)
-            return run_checks(config);
-        require_premises(config);
-        const auto work = standalone(std::move(config));
-        return once ? run_once(work) : serve(work);
+        return stek::fleet::is_fleet_config(file) ? party(file, how) : location_of_its_own(file, how);
     } catch (const ConfigError& error) {
         log(LOG_ERR, error.what());
         return exit_config;
