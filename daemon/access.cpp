@@ -4,6 +4,7 @@
 #include "provider/file.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
@@ -48,14 +49,14 @@ Readers::Readers(const std::vector<std::string>& names) {
 void Readers::set(int fd, const std::string& path, mode_t mode, const char* reader_rights) const {
     if (::fchmod(fd, mode) != 0)
         throw_errno("cannot set the mode of", path);
-    if (users_.empty())
-        return;
-    std::string text = "u::" + rights(mode, 6) + ",g::" + rights(mode, 3) + ",o::" + rights(mode, 0) +
-                       ",m::" + reader_rights;
+    std::string text = "u::" + rights(mode, 6) + ",g::" + rights(mode, 3) + ",o::" + rights(mode, 0);
+    if (!users_.empty())
+        text += std::string(",m::") + reader_rights;
     for (const auto user : users_)
         text += ",u:" + std::to_string(user) + ":" + reader_rights;
     const std::unique_ptr<void, FreeAcl> acl(acl_from_text(text.c_str()));
-    if (!acl || acl_set_fd(fd, static_cast<acl_t>(acl.get())) != 0)
+    // Without readers, too: there may have been some. A file system that has no ACLs has none of theirs.
+    if ((!acl || acl_set_fd(fd, static_cast<acl_t>(acl.get())) != 0) && !(users_.empty() && errno == ENOTSUP))
         throw_errno("cannot set the ACL of", path);
 }
 
@@ -77,8 +78,11 @@ void Readers::allow_entering(const std::string& directory) const {
 // The servers' files are theirs, 0640. A stekd that is not root reads them by what they inherit.
 void Readers::allow_writing(const std::string& directory) const {
     set_directory(directory, 01770, "rwx");
-    if (users_.empty())
+    if (users_.empty()) {
+        if (acl_delete_def_file(directory.c_str()) != 0 && errno != ENOTSUP)
+            throw_errno("cannot remove the default ACL of", directory);
         return;
+    }
     const auto inherited = "u::rw-,g::---,o::---,m::r--,u:" + std::to_string(::geteuid()) + ":r--";
     const std::unique_ptr<void, FreeAcl> acl(acl_from_text(inherited.c_str()));
     if (!acl || acl_set_file(directory.c_str(), ACL_TYPE_DEFAULT, static_cast<acl_t>(acl.get())) != 0)

@@ -76,10 +76,11 @@ std::string check_operand(const std::string& text) {
     return text == "all" || key_from(text) ? "" : text + " is not a key (489122, 489122.1) and not \"all\"";
 }
 
-bool was_revoked(const std::string& operand, const json& revoked) {
-    return std::any_of(revoked.begin(), revoked.end(), [&](const json& key) {
-        const auto name = key.get<std::string>();
-        return name == operand || name.substr(0, name.find('.')) == operand;
+/// `wanted` is what key_from() made of an operand.
+bool was_revoked(const json& wanted, const json& revoked) {
+    return std::any_of(revoked.begin(), revoked.end(), [&](const json& name) {
+        const auto key = *key_from(name.get<std::string>());
+        return wanted.contains("revision") ? key == wanted : key.at("epoch") == wanted.at("epoch");
     });
 }
 
@@ -94,7 +95,7 @@ int revoke(const std::string& config_file, const std::vector<std::string>& opera
     print_revoked(reply);
     int code = exit_ok;
     for (const auto& operand : operands)
-        if (operand != "all" && !was_revoked(operand, reply.at("revoked"))) {
+        if (operand != "all" && !was_revoked(*key_from(operand), reply.at("revoked"))) {
             std::cerr << "stekctl: " << operand << " is not in the ring\n";
             code = exit_findings;
         }

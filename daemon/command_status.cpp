@@ -64,8 +64,13 @@ int watch(const Options& options) {
     const bool on_terminal = ::isatty(STDOUT_FILENO) == 1;
     int code = exit_ok;
     do {
-        code = show(options, on_terminal ? redraw : print_again);
-    } while (sigtimedwait(&stop, nullptr, &pause) < 0);
+        try {
+            code = show(options, on_terminal ? redraw : print_again);
+        } catch (const ConfigError& error) {  // somebody is at work on it
+            std::cerr << "stekctl: " << error.what() << '\n';
+            code = exit_config;
+        }
+    } while (std::cout && sigtimedwait(&stop, nullptr, &pause) < 0);
     return code;
 }
 

@@ -20,11 +20,15 @@ bool fits_a_ring(const Policy& policy) {
 
 std::string room_in_a_ring(const Policy& policy) {
     return "with a period of " + std::to_string(policy.period) + " s it may be at most " +
-           std::to_string(policy.period * (max_ring_records - spare_records - 2 - policy.ahead())) +
-           " s, for a key ring holds " + std::to_string(max_ring_records) + " records";
+           std::to_string(longest_session_timeout(policy)) + " s, for a key ring holds " +
+           std::to_string(max_ring_records) + " records";
 }
 
 }  // namespace
+
+std::uint64_t longest_session_timeout(const Policy& policy) noexcept {
+    return policy.period * (max_ring_records - spare_records - 2 - policy.ahead());
+}
 
 void check_numbers(const Policy& policy, unsigned stale_epochs, const NumberNames& names) {
     const auto within = [](const std::string& name, std::uint64_t value, std::int64_t least,

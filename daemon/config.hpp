@@ -45,6 +45,9 @@ struct Config {
     std::string metrics;  ///< Prometheus text file for node_exporter's textfile collector; empty: none
 };
 
+/// Seconds; for a longer one a key ring has no room.
+std::uint64_t longest_session_timeout(const Policy& policy) noexcept;
+
 /// Throws ConfigError, what() beginning with the name given, if a number is out of its range, or if a ring
 /// has no room for the keys that are open for so long.
 struct NumberNames {

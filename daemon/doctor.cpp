@@ -78,6 +78,16 @@ std::string Site::restart_command() const {
                      : "kill " + std::to_string(*status.daemon) + "; " + start_command();
 }
 
+std::string Site::how_to_open_for(std::int64_t seconds) const {
+    const auto longest = static_cast<std::int64_t>(longest_session_timeout(config.policy));
+    const auto wanted = "session_timeout = " + std::to_string(seconds) + " in " + config.file;
+    if (seconds <= longest)
+        return wanted + ", then: " + reload_command();
+    return "let sessions live " + std::to_string(longest) + " s at most, or " + wanted +
+           " and a longer period: with one of " + std::to_string(config.policy.period) +
+           " s a key ring has no room for more";
+}
+
 std::string Site::reload_command() const {
     if (!runs())
         return start_command();

@@ -45,6 +45,8 @@ struct Site {
     [[nodiscard]] std::string restart_command() const;
     [[nodiscard]] std::string reload_command() const;
     [[nodiscard]] std::string rotate_command() const;
+    /// What to do so that keys open tickets for so many seconds.
+    [[nodiscard]] std::string how_to_open_for(std::int64_t seconds) const;
 };
 
 void diagnose_openssl(Diagnosis& diagnosis);

@@ -103,8 +103,7 @@ class Examination {
             diagnosis_.warn(subject(version),
                             "it tells clients to keep tickets for " + std::to_string(hint) +
                                 " s, but keys open them for " + std::to_string(window) + " s only",
-                            "session_timeout = " + std::to_string(hint) + " in " + site_->config.file +
-                                ", then: " + site_->reload_command());
+                            site_->how_to_open_for(static_cast<std::int64_t>(hint)));
     }
 
     // Each connection may come to another worker. A client offers its newest ticket.

@@ -127,8 +127,13 @@ class Reader {
 
     void look_at_ring() {
         const auto& ring = site_.config.keyring;
-        if (reaches(ring))
-            look_at_readable(ring, "the key ring");
+        if (!reaches(ring))
+            return;
+        look_at_readable(ring, "the key ring");
+        const auto directory = fs::path(ring).parent_path().string();
+        if (attempt(directory, W_OK, true) == 0)
+            fail("it can put another key ring in place of " + ring + ": it may write to " + directory,
+                 "setfacl -b " + directory + "; chmod 755 " + directory);
     }
 
     void look_at_ticket_token() {
@@ -146,9 +151,13 @@ class Reader {
 
     void look_at_stats() {
         const auto& stats = site_.config.stats;
-        if (reaches(stats) && attempt(stats, W_OK | X_OK, true) == EACCES) {
+        if (stats.empty() || !reaches(stats))
+            return;
+        if (const int error = attempt(stats, W_OK | X_OK, true); error == EACCES || error == ENOENT) {
             found_ = true;
-            diagnosis_.warn(subject_, "it cannot write its counters to " + stats, site_.reload_command());
+            diagnosis_.warn(subject_,
+                            "it cannot write its counters to " + stats + ": " + std::strerror(error),
+                            site_.reload_command());
         }
     }
 

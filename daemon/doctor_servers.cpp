@@ -118,8 +118,7 @@ class Server {
             warn("its sessions live " + std::to_string(directives.session_timeout) + " s (" +
                      directives.timeout_setting + "), but keys open tickets for " + std::to_string(window) +
                      " s only",
-                 "session_timeout = " + std::to_string(directives.session_timeout) + " in " +
-                     site_.config.file + ", then: " + site_.reload_command());
+                 site_.how_to_open_for(directives.session_timeout));
     }
 
     void look_at_processes() {

@@ -13,6 +13,7 @@
 #include "provider/vault.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -64,6 +65,37 @@ void report_missing(Diagnosis& diagnosis, const char* subject, const std::string
         diagnosis.fail(subject, what, remedy);
 }
 
+/// Nothing of it can be made again but a new one.
+std::string how_to_get_a_vault_back(const Site& site) {
+    const auto& config = site.config;
+    const auto tokens = softhsm_tokens_directory(config.module_config);
+    const auto folder = fs::path(config.file).parent_path().string();
+    if (site.is_system)
+        return std::string("put its files back in ") + system_vault +
+               " from a backup, or make a new instance: move " + system_vault + " and what is in " + folder +
+               " away, then: stekctl init --location " + config.location;
+    if (tokens.empty())
+        return "connect the token, or correct vault.uri in " + config.file;
+    return "put its files back below " + tokens + " from a backup, or make a new instance: move " + folder +
+           " away, then: stekctl init --dir " + folder + " --location " + config.location;
+}
+
+/// SoftHSM does not even start without them.
+bool look_for_tokens(Diagnosis& diagnosis, const Site& site) {
+    const char* subject = "tokens";
+    const auto tokens = softhsm_tokens_directory(site.config.module_config);
+    if (tokens.empty() || ::access(tokens.c_str(), R_OK | X_OK) == 0)
+        return true;
+    if (errno == EACCES)
+        diagnosis.note(subject, tokens + " may not be read by this user", "sudo stekctl doctor");
+    else if (site.is_system)
+        diagnosis.fail(subject, "there is no " + tokens,
+                       site.restart_command() + "  (stekd makes it, and the ticket token in it)");
+    else
+        diagnosis.fail(subject, "there is no " + tokens, how_to_get_a_vault_back(site));
+    return false;
+}
+
 // stekd.service sees the vault in a mount namespace of its own; from outside it is elsewhere.
 void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr<pkcs11::Module>& module) {
     const char* subject = "vault token";
@@ -77,10 +109,7 @@ void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
             diagnosis.fine(subject,
                            std::string("in ") + system_vault + ", which stekd.service shows to stekd alone");
         else
-            report_missing(diagnosis, subject, error.what(),
-                           "put its files back below " + softhsm_tokens_directory(site.config.module_config) +
-                               " from a backup, or make a new instance: stekctl init --location " +
-                               site.config.location);
+            report_missing(diagnosis, subject, error.what(), how_to_get_a_vault_back(site));
     }
 }
 
@@ -226,16 +255,18 @@ void diagnose_openssl(Diagnosis& diagnosis) {
 void diagnose_tokens(Diagnosis& diagnosis, const Site& site) {
     const auto& config = site.config;
     std::shared_ptr<pkcs11::Module> module;
-    const bool usable = diagnosis.look(
-        "PKCS#11 module",
-        [&] {
-            const auto& path = *config.vault.module_path();
-            module = pkcs11::Module::initialize(pkcs11::Library::map(path), config.module_config);
-            return path;
-        },
-        "apt-get install softhsm2, or correct module-path in vault.uri and ticket.uri, and "
-        "paths.module_config, of " +
-            config.file);
+    const bool usable =
+        look_for_tokens(diagnosis, site) &&
+        diagnosis.look(
+            "PKCS#11 module",
+            [&] {
+                const auto& path = *config.vault.module_path();
+                module = pkcs11::Module::initialize(pkcs11::Library::map(path), config.module_config);
+                return path;
+            },
+            "apt-get install softhsm2, or correct module-path in vault.uri and ticket.uri, and "
+            "paths.module_config, of " +
+                config.file);
     if (!usable)
         return diagnosis.note("provider", "not loaded, for it loads the module");
     look_at_vault(diagnosis, site, module);

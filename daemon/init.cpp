@@ -1,5 +1,6 @@
 #include "daemon/access.hpp"
 #include "daemon/init_parts.hpp"
+#include "daemon/premises.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
 #include "provider/file.hpp"
@@ -17,9 +18,10 @@ std::string in(const InitOptions& options, const std::string& name) {
     return options.directory + "/" + name;
 }
 
-void make_tokens(const InitOptions& options, const Readers& readers) {
+void make_tokens(const InitOptions& options, const Readers& readers, const HeldSignals& signals) {
     TokenMaker maker(options.module, in(options, "softhsm2.conf"));
     for (const std::string label : {vault_label, ticket_label}) {
+        signals.check();
         const auto name = label.substr(label.find('-') + 1);
         const auto serial =
             maker.make(label, in(options, "pins/" + name + ".so-pin"), in(options, "pins/" + name + ".pin"));
@@ -41,24 +43,26 @@ void init_instance(const InitOptions& options) {
     const Readers readers(options.readers);
     const auto layout = layout_of(options);
 
+    const std::vector<std::string> parts{in(options, "softhsm2.conf"), in(options, "openssl.cnf"),
+                                         in(options, "pins"),          layout.tokens,
+                                         in(options, "state"),         in(options, "run")};
+    const HeldSignals signals;
     Undo undo;
     if (!fs::exists(options.directory)) {
-        fs::create_directories(fs::path(options.directory).parent_path());
+        undo.make_parents(options.directory);
         make_directory(options.directory, 0755);
         undo.also(options.directory);
     }
-    const std::string parts[] = {in(options, "softhsm2.conf"),
-                                 in(options, "stekd.toml"),
-                                 in(options, "openssl.cnf"),
-                                 in(options, "pins"),
-                                 layout.tokens,
-                                 in(options, "state"),
-                                 in(options, "run")};
+    clear_unfinished(options.directory, parts);
+    refuse_existing(in(options, "stekd.toml"));
     for (const auto& path : parts)
         refuse_existing(path);
+    undo.also(in(options, "stekd.toml"));
+    undo.also(in(options, unfinished_toml));
     for (const auto& path : parts)
         undo.also(path);
 
+    write_text(in(options, unfinished_toml), "", 0644);  // first: what a kill leaves is known by it
     make_directory(in(options, "pins"), 0700);
     make_directory(in(options, "state"), 0700);
     make_directory(layout.tokens, 0750);
@@ -67,8 +71,12 @@ void init_instance(const InitOptions& options) {
     make_directory(in(options, "run/stats"), 0770);
     readers.allow_writing(in(options, "run/stats"));
     write_configuration(options);
-    make_tokens(options, readers);
-    probe_ticket_token(load_config(in(options, "stekd.toml")));  // what stekd would refuse is refused now
+    const auto config = load_config(in(options, unfinished_toml));
+    require_premises(config);  // what stekd would refuse is refused now
+    make_tokens(options, readers, signals);
+    probe_ticket_token(config);
+    signals.check();
+    finish_configuration(options);
     undo.keep();
 }
 

@@ -5,7 +5,9 @@
 #include "provider/ticket_token.hpp"
 
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
+#include <iostream>
 
 #include <sys/stat.h>
 
@@ -100,8 +102,42 @@ std::string softhsm_conf(const std::string& tokens) {
 void write_configuration(const InitOptions& options) {
     const auto layout = layout_of(options);
     write_text(layout.in_configuration("softhsm2.conf"), softhsm_conf(layout.tokens), 0644);
-    write_text(layout.in_configuration("stekd.toml"), stekd_toml(options), 0644);
+    write_text(layout.in_configuration(unfinished_toml), stekd_toml(options), 0644);
     write_text(layout.in_configuration("openssl.cnf"), server_openssl_cnf(options, site_openssl_cnf), 0644);
+}
+
+void finish_configuration(const InitOptions& options) {
+    const auto layout = layout_of(options);
+    fs::rename(layout.in_configuration(unfinished_toml), layout.in_configuration("stekd.toml"));
+}
+
+void clear_unfinished(const std::string& configuration, const std::vector<std::string>& parts) {
+    if (!fs::exists(configuration + "/" + unfinished_toml) || fs::exists(configuration + "/stekd.toml"))
+        return;
+    std::cerr << "stekctl: an init was killed in " << configuration << "; what it left is removed\n";
+    for (const auto& part : parts)
+        fs::remove_all(part);
+    fs::remove(configuration + "/" + unfinished_toml);  // last: it is what tells of the others
+}
+
+HeldSignals::HeldSignals() {
+    sigemptyset(&held_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+        sigaddset(&held_, signal);
+    sigprocmask(SIG_BLOCK, &held_, &before_);
+}
+
+HeldSignals::~HeldSignals() {
+    sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void HeldSignals::check() const {
+    const timespec at_once{};
+    const int signal = sigtimedwait(&held_, nullptr, &at_once);
+    if (signal < 0)
+        return;
+    ::raise(signal);  // held again, until what was made is removed
+    throw std::runtime_error("interrupted");
 }
 
 void probe_ticket_token(const Config& config) {
@@ -117,6 +153,17 @@ void probe_ticket_token(const Config& config) {
     module->finalize();
     if (!weak.empty())
         throw pkcs11::TokenError(*config.ticket.module_path() + " makes tokens that do not refuse: " + weak);
+}
+
+void Undo::make_parents(const std::string& path) {
+    std::vector<fs::path> missing;
+    for (auto parent = fs::path(path).parent_path(); !parent.empty() && !fs::exists(parent);
+         parent = parent.parent_path())
+        missing.push_back(parent);
+    for (auto parent = missing.rbegin(); parent != missing.rend(); ++parent) {
+        make_directory(parent->string(), 0755);
+        also(parent->string());
+    }
 }
 
 Undo::~Undo() {

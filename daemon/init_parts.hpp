@@ -4,6 +4,7 @@
 #include "daemon/config.hpp"
 #include "daemon/init.hpp"
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -23,13 +24,36 @@ void refuse_existing(const std::string& path);
 void make_directory(const std::string& path, mode_t mode);
 void write_text(const std::string& path, const std::string& text, mode_t mode);
 
-/// softhsm2.conf, stekd.toml and openssl.cnf, 0644.
+/// Until an instance is whole, its configuration has this name: nobody takes half of one for a whole.
+inline constexpr char unfinished_toml[] = "stekd.toml.unfinished";
+
+/// softhsm2.conf, unfinished_toml and openssl.cnf, 0644.
 void write_configuration(const InitOptions& options);
+/// The last act of an init: unfinished_toml becomes stekd.toml.
+void finish_configuration(const InitOptions& options);
+/// If an init was killed in `configuration`: removes `parts`, which are what it makes, with what is in them,
+/// and says so on stderr.
+void clear_unfinished(const std::string& configuration, const std::vector<std::string>& parts);
 std::string softhsm_conf(const std::string& tokens);
 
 /// A token that grants more than its templates say is found out before anybody relies on it. Throws
 /// TokenError naming what it does not refuse, pkcs11::Error, UriError.
 void probe_ticket_token(const Config& config);
+
+/// SIGINT, SIGTERM and SIGHUP end the process when this object's life is over: once what was made is removed
+/// again, or whole. It must outlive the Undo. In a process of one thread.
+class HeldSignals {
+  public:
+    HeldSignals();
+    HeldSignals(const HeldSignals&) = delete;
+    HeldSignals& operator=(const HeldSignals&) = delete;
+    ~HeldSignals();
+    /// Throws std::runtime_error if one has come: to be called between pieces of work.
+    void check() const;
+
+  private:
+    sigset_t held_{}, before_{};
+};
 
 /// Removes again what was made, unless all went well.
 class Undo {
@@ -39,6 +63,8 @@ class Undo {
     Undo& operator=(const Undo&) = delete;
     ~Undo();
     void also(std::string path) { made_.push_back(std::move(path)); }
+    /// Makes the directories above `path` that are missing. Throws std::system_error.
+    void make_parents(const std::string& path);
     void keep() { made_.clear(); }
 
   private:

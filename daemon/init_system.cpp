@@ -55,13 +55,17 @@ std::string token_of(const std::string& conf, const std::string& serial) {
     return directory;
 }
 
+std::string scratch_of(const std::string& vault) {
+    return vault + ".new";
+}
+
 // Made beside its place and moved there when it is whole and its owner's. With it a ticket token to be
 // probed, which nobody will use.
-void make_vault(const InitOptions& options, const std::string& vault, const Owner& owner, Undo& undo) {
-    const auto scratch = vault + ".new";
+void make_vault(const InitOptions& options, const std::string& vault, const Owner& owner, Undo& undo,
+                const HeldSignals& signals) {
+    const auto scratch = scratch_of(vault);
     const auto conf = scratch + "/softhsm2.conf";
     const auto pins = layout_of(options).in_configuration("pins");
-    refuse_existing(scratch);
     make_directory(scratch, 0700);
     undo.also(scratch);
     make_directory(scratch + "/tokens", 0700);
@@ -70,11 +74,14 @@ void make_vault(const InitOptions& options, const std::string& vault, const Owne
     {
         TokenMaker maker(options.module, conf);
         serial = maker.make(vault_label, pins + "/vault.so-pin", pins + "/vault.pin");
+        signals.check();
         maker.make(ticket_label, scratch + "/ticket.so-pin", scratch + "/ticket.pin");
     }
-    auto config = load_config(layout_of(options).in_configuration("stekd.toml"));
+    auto config = load_config(layout_of(options).in_configuration(unfinished_toml));
     config.module_config = conf;
+    signals.check();
     probe_ticket_token(config);
+    signals.check();
 
     const auto made = token_of(conf, serial);
     if (::chmod(made.c_str(), 0700) != 0)
@@ -95,21 +102,28 @@ void init_system(const InitOptions& options) {
     const auto layout = layout_of(options);
     const auto vault = options.token_dir.empty() ? std::string(system_vault) : options.token_dir;
 
-    const std::string parts[] = {layout.in_configuration("softhsm2.conf"),
-                                 layout.in_configuration("stekd.toml"),
-                                 layout.in_configuration("openssl.cnf"), layout.in_configuration("pins")};
-    for (const auto& path : parts)
+    const std::vector<std::string> parts{layout.in_configuration("softhsm2.conf"),
+                                         layout.in_configuration("openssl.cnf"),
+                                         layout.in_configuration("pins")};
+    auto all = parts;
+    all.insert(all.end(), {system_vault, vault, scratch_of(vault)});
+    const HeldSignals signals;
+    clear_unfinished(layout.configuration, all);
+    refuse_existing(layout.in_configuration("stekd.toml"));
+    for (const auto& path : all)
         refuse_existing(path);
-    refuse_existing(system_vault);
-    refuse_existing(vault);
 
     Undo undo;
     if (!fs::exists(layout.configuration)) {
         make_directory(layout.configuration, 0755);
         undo.also(layout.configuration);
     }
+    undo.also(layout.in_configuration("stekd.toml"));
+    undo.also(layout.in_configuration(unfinished_toml));
     for (const auto& path : parts)
         undo.also(path);
+    write_text(layout.in_configuration(unfinished_toml), "",
+               0644);  // first: what a kill leaves is known by it
     if (!fs::exists(system_state)) {
         make_directory(system_state, 0700);
         undo.also(system_state);
@@ -117,12 +131,13 @@ void init_system(const InitOptions& options) {
     give(system_state, owner);
     make_directory(layout.in_configuration("pins"), 0700);
     write_configuration(options);
-    fs::create_directories(fs::path(vault).parent_path());
-    make_vault(options, vault, owner, undo);
+    undo.make_parents(vault);
+    make_vault(options, vault, owner, undo, signals);
     if (vault != system_vault) {
         fs::create_directory_symlink(vault, system_vault);
         undo.also(system_vault);
     }
+    finish_configuration(options);
     sync(layout.configuration);
     undo.keep();
 }

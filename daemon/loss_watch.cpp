@@ -13,7 +13,7 @@ namespace {
 constexpr std::uint32_t of_the_directory = IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
 
 std::uint32_t of_the_file(const WatchedFile& file) {
-    return IN_DELETE | IN_MOVED_FROM | (file.unwritten ? IN_CLOSE_WRITE : 0);
+    return IN_DELETE | IN_MOVED_FROM | (file.unwritten ? IN_CLOSE_WRITE : 0) | (file.inode ? IN_MOVED_TO : 0);
 }
 
 bool identify(const std::string& file, dev_t& device, ino_t& inode) {
@@ -23,6 +23,12 @@ bool identify(const std::string& file, dev_t& device, ino_t& inode) {
     device = status.st_dev;
     inode = status.st_ino;
     return true;
+}
+
+/// What was renamed to its place is another file than the one known: not stekd's own.
+bool is_another(const WatchedFile& file) {
+    struct stat status {};
+    return ::stat(file.path.c_str(), &status) == 0 && status.st_ino != file.inode;
 }
 
 }  // namespace
@@ -67,7 +73,8 @@ void LossWatch::watch(const std::vector<WatchedFile>& files) {
 int LossWatch::on_event(sd_event_source*, const inotify_event* event, void* data) noexcept {
     const auto& place = *static_cast<Place*>(data);
     const bool its_file = (event->mask & of_the_file(place.file)) != 0 && event->len != 0 &&
-                          std::filesystem::path(place.file.path).filename() == event->name;
+                          std::filesystem::path(place.file.path).filename() == event->name &&
+                          ((event->mask & IN_MOVED_TO) == 0 || is_another(place.file));
     if (its_file || (event->mask & of_the_directory) != 0) {
         const auto path = place.file.path;  // the place may be gone when it returns
         place.owner->lost_(path);

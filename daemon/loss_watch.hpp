@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace stek::daemon {
 struct WatchedFile {
     std::string path;
     bool unwritten;  ///< it is lost as well when somebody writes to it in its place
+    /// Of the file that is there. If it is given, any other that is renamed to its place is a loss, too.
+    std::optional<ino_t> inode;
     bool operator==(const WatchedFile&) const = default;
 };
 

@@ -7,7 +7,7 @@
 
 namespace stek::daemon {
 
-/// Throws ConfigError: a reader that is no user, a directory for paths.state or paths.control that is not
+/// Throws ConfigError: a reader that is no user, a directory for a path that is not
 /// there, a socket's path that is too long, no file paths.module_config. What this process may not see counts
 /// as there.
 void require_premises(const Config& config);

@@ -4,11 +4,20 @@
 
 #include <fcntl.h>
 
+#include <sys/stat.h>
+
 namespace stek::daemon {
 
-void publish_ring(const KeyRing& ring, const std::string& path, unsigned version, const Readers& readers) {
+std::optional<ino_t> publish_ring(const KeyRing& ring, const std::string& path, unsigned version,
+                                  const Readers& readers) {
     const auto file = encode_ring(ring, version);
-    replace_ring_file(path, file.bytes(), [&](int fd) { readers.allow_reading(fd, path); });
+    struct stat status {};
+    bool known = false;
+    replace_ring_file(path, file.bytes(), [&](int fd) {
+        readers.allow_reading(fd, path);
+        known = ::fstat(fd, &status) == 0;
+    });
+    return known ? std::optional(status.st_ino) : std::nullopt;
 }
 
 void give_ring_access(const std::string& path, const Readers& readers) {

@@ -7,8 +7,11 @@
 #include "daemon/token_backup.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <system_error>
 #include <unistd.h>
+
+#include <sys/stat.h>
 
 namespace stek::daemon {
 namespace {
@@ -25,31 +28,91 @@ Rotation::Rotation(Config config, std::function<void()> progress)
     load_state();
 }
 
+namespace {
+
+KeyRing copy_of_ring(const KeyRing& ring) {
+    KeyRing copy;
+    copy.location = ring.location;
+    copy.token_serial = ring.token_serial;
+    copy.generation = ring.generation;
+    copy.written_at = ring.written_at;
+    copy.period = ring.period;
+    for (const auto& record : ring.records)
+        copy.records.push_back(copy_of(*record));
+    return copy;
+}
+
+/// Tokens that are open need not be opened anew: that costs logins, and a PIN file that is wrong by now must
+/// not end a stekd that is logged in.
+bool same_tokens(const Config& a, const Config& b) {
+    return a.vault.text() == b.vault.text() && a.ticket.text() == b.ticket.text() &&
+           a.private_pairs == b.private_pairs && a.module_config == b.module_config &&
+           a.provider == b.provider;
+}
+
+}  // namespace
+
+// What the settings change, and what a run with them may have made of it.
+struct Rotation::Before {
+    Config config;
+    Readers readers;
+    State state;
+    KeyRing ring;
+    bool unpublished, revoked_are_seen;
+    std::optional<ino_t> ring_inode;
+};
+
 Rotation::Next Rotation::reconfigure(Config config) {
     Readers readers(config.readers);
     if (config.state != config_.state)
         throw ConfigError("paths.state cannot change while stekd runs; restart it");
-    tokens_.reset();
-    std::swap(readers_, readers);
-    std::swap(config_, config);
-    const auto before = state_;
-    try {
-        return run();
-    } catch (...) {
+    Before before{config_,      readers_,          state_,     copy_of_ring(ring_),
+                  unpublished_, revoked_are_seen_, ring_inode_};
+    const bool same = same_tokens(config, config_);
+    const bool ring_moves = config.keyring != config_.keyring;
+    if (!same)
         tokens_.reset();
-        std::swap(readers_, readers);
-        std::swap(config_, config);
-        if (state_.token_serial != before.token_serial) {
-            // What was reserved meanwhile stays reserved; of the token before, all is known again.
-            state_.token_serial = before.token_serial;
-            state_.enforcing_serial = before.enforcing_serial;
-            state_.weaknesses = before.weaknesses;
-            state_.public_keys = before.public_keys;
-            state_.memory.pairs = before.memory.pairs;
-            state_.memory.condemned = before.memory.condemned;
-        }
+    readers_ = std::move(readers);
+    config_ = std::move(config);
+    unpublished_ = unpublished_ || ring_moves;  // the keys go with it
+    try {
+        if (tokens_)
+            give_access(*tokens_);
+        const auto next = run();
+        if (ring_moves)
+            std::filesystem::remove(before.config.keyring);
+        return next;
+    } catch (...) {
+        go_back(std::move(before), !same);
         throw;
     }
+}
+
+// The ring file of before is as it was; what is in memory would be taken for a newer one.
+void Rotation::go_back(Before before, bool other_tokens) {
+    if (other_tokens)
+        tokens_.reset();
+    readers_ = std::move(before.readers);
+    config_ = std::move(before.config);
+    ring_ = std::move(before.ring);
+    unpublished_ = before.unpublished;
+    revoked_are_seen_ = before.revoked_are_seen;
+    ring_inode_ = before.ring_inode;
+    try {
+        if (tokens_)
+            give_access(*tokens_);
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, error.what());  // the next opening gives it
+    }
+    if (state_.token_serial == before.state.token_serial)
+        return;
+    // What was reserved meanwhile stays reserved; of the token before, all is known again.
+    state_.token_serial = before.state.token_serial;
+    state_.enforcing_serial = before.state.enforcing_serial;
+    state_.weaknesses = before.state.weaknesses;
+    state_.public_keys = before.state.public_keys;
+    state_.memory.pairs = before.state.memory.pairs;
+    state_.memory.condemned = before.state.memory.condemned;
 }
 
 void Rotation::load_state() {
@@ -135,9 +198,15 @@ void Rotation::open() {
     const auto gone = [&](const PairId& id) { return std::ranges::find(present, id) == present.end(); };
     std::erase_if(state_.memory.pairs, [&](const KnownPair& pair) { return gone(pair.id); });
     std::erase_if(state_.public_keys, [&](const auto& known) { return gone(known.first); });
-    tokens->give_access(readers_);
-    give_ring_access(config_.keyring, readers_);
+    give_access(*tokens);
     tokens_ = std::move(tokens);
+}
+
+// Readers may be others than when it was made.
+void Rotation::give_access(const Tokens& tokens) const {
+    make_places(config_, readers_);
+    tokens.give_access(readers_);
+    give_ring_access(config_.keyring, readers_);
 }
 
 // Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep
@@ -183,6 +252,8 @@ void Rotation::load_ring() {
     if (goes_on)
         return;
     std::string trouble;
+    struct stat status {};
+    ring_inode_ = ::stat(config_.keyring.c_str(), &status) == 0 ? std::optional(status.st_ino) : std::nullopt;
     try {
         if (const auto found = read_ring_file(config_.keyring)) {
             trouble = why_not_ours(*found);
@@ -269,10 +340,10 @@ bool Rotation::revokes_durably() const noexcept {
 }
 
 std::vector<WatchedFile> Rotation::must_stay() const {
-    std::vector<WatchedFile> files{{config_.keyring, true}};
+    std::vector<WatchedFile> files{{config_.keyring, true, ring_inode_}};
     if (tokens_)
         for (const auto& file : tokens_->files())
-            files.push_back({file, false});  // each login writes to it
+            files.push_back({file, false, {}});  // each login writes to it
     return files;
 }
 

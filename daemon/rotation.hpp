@@ -41,7 +41,8 @@ class Rotation {
     /// are gone.
     [[nodiscard]] bool revokes_durably() const noexcept;
 
-    /// As run(), with new settings for the same state directory. If it throws, those before are back.
+    /// As run(), with new settings for the same state directory: a ring goes with its path, tokens that stay
+    /// the same stay open. If it throws, those before are back, and the ring file with them.
     Next reconfigure(Config config);
 
     [[nodiscard]] const Config& config() const noexcept { return config_; }
@@ -53,8 +54,11 @@ class Rotation {
     void report(Health& health) const;
 
   private:
+    struct Before;
+    void go_back(Before before, bool other_tokens);
     void open();
     void back_up_tokens(const Tokens& tokens) const;
+    void give_access(const Tokens& tokens) const;
     void check_present();
     [[nodiscard]] bool ring_is_there() const;
     [[nodiscard]] std::unique_ptr<Tokens> open_tokens();
@@ -97,8 +101,9 @@ class Rotation {
     State state_;
     bool state_is_saved_ = true;  ///< or the file is behind
     KeyRing ring_;
-    bool unpublished_ = false;  ///< ring_ is not what servers see
-    std::string ring_trouble_;  ///< said once
+    bool unpublished_ = false;         ///< ring_ is not what servers see
+    std::optional<ino_t> ring_inode_;  ///< of the file that servers see, as last read or written
+    std::string ring_trouble_;         ///< said once
     TokenClaims claims_;
     std::unique_ptr<Tokens> tokens_;
     bool probed_ = false;  ///< since the tokens were opened

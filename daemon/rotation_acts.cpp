@@ -133,7 +133,7 @@ void Rotation::act(const Publish&) {
     // What leaves the ring leaves it though the state cannot be saved. The ring has its generation in itself;
     // should both be lost, it comes a second time, and tells servers no less that the file is another one.
     save_if_possible();
-    publish_ring(ring_, config_.keyring, config_.ring_version, readers_);
+    ring_inode_ = publish_ring(ring_, config_.keyring, config_.ring_version, readers_);
     unpublished_ = revoked_are_seen_ = false;
     ++published_;
     last_published_ = ring_.written_at;

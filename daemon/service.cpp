@@ -192,7 +192,9 @@ void Service::arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec)
 }
 
 void Service::reload() {
-    sd_notify(0, "RELOADING=1");
+    // Ready it is with a ring only: a reload does not make it so.
+    if (health_.ready)
+        sd_notify(0, "RELOADING=1");
     try {
         // Made before anything is changed: what may fail leaves the old configuration whole.
         std::unique_ptr<Control> control;
@@ -203,7 +205,8 @@ void Service::reload() {
     } catch (...) {
         log(LOG_ERR, "the old configuration stays: " + current_failure().what);
     }
-    sd_notify(0, "READY=1");
+    if (health_.ready)
+        sd_notify(0, "READY=1");
     turn();
 }
 

@@ -147,8 +147,9 @@ std::string status_prometheus(const Status& status) {
     out.gauge("stekd_session_timeout_seconds", "How long a key opens tickets after it has stopped sealing.",
               status.policy.session_timeout);
     write_daemon(out, status);
-    out.gauge("stekd_ticket_token_weaknesses", "Attempts that the ticket token did not refuse as it must.",
-              status.weaknesses.size());
+    if (!status.ticket_serial.empty())  // else it is not known
+        out.gauge("stekd_ticket_token_weaknesses",
+                  "Attempts that the ticket token did not refuse as it must.", status.weaknesses.size());
     write_ring(out, status);
     if (status.counters)
         write_counters(out, *status.counters);

@@ -29,7 +29,13 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
-    return chosen();
+    const int code = chosen();
+    std::cout.flush();
+    if (!std::cout) {
+        std::cerr << "stekctl: cannot write to standard output\n";
+        return exit_output;
+    }
+    return code;
 }
 
 }  // namespace

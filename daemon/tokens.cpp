@@ -42,19 +42,10 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
     }
 }
 
-// The Error of C_Initialize has its module in the place of a token.
-std::shared_ptr<pkcs11::Module> initialize_module(const std::string& path, const std::string& softhsm_conf) {
-    const auto library = pkcs11::Library::map(path);
-    try {
-        return pkcs11::Module::initialize(library, softhsm_conf);
-    } catch (const pkcs11::Error& error) {
-        throw pkcs11::Error("C_Initialize of the module " + path, error.rv());
-    }
-}
-
 Tokens::Tokens(const Config& config, TokenClaims& claims, const std::string& known_ticket) {
     using pkcs11::Access;
-    module_ = initialize_module(*config.vault.module_path(), config.module_config);
+    module_ =
+        pkcs11::Module::initialize(pkcs11::Library::map(*config.vault.module_path()), config.module_config);
     try {
         const auto vault = pkcs11::Token::find(module_, config.vault);
         vault->require(vault_mechanisms());

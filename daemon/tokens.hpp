@@ -78,8 +78,6 @@ std::vector<std::string> weaknesses_of(pkcs11::Session& ticket, bool private_pai
 /// Says them in the log. Throws WeakToken if there are any, unless that is allowed.
 void judge(const std::vector<std::string>& weaknesses, bool allow_weak_token);
 
-/// Throws pkcs11::Error naming the module, ModuleError.
-std::shared_ptr<pkcs11::Module> initialize_module(const std::string& path, const std::string& softhsm_conf);
 /// Where several match, the one of serial `known` (may be empty) is it. Throws TicketTokenLost if none does,
 /// pkcs11::Error, TokenError.
 std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::Module>& module,

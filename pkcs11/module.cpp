@@ -108,7 +108,7 @@ std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> librar
         rv = mapped.functions().C_Initialize(&args);
     }
     if (rv != CKR_OK && rv != CKR_CRYPTOKI_ALREADY_INITIALIZED) {
-        throw Error("C_Initialize", rv, mapped.path());
+        throw Error("C_Initialize of the module " + mapped.path(), rv);
     }
     // Registered after the module was loaded, so it runs before the module's own destructors.
     [[maybe_unused]] static const int registered =

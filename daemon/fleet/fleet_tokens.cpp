@@ -45,7 +45,7 @@ daemon::Config deriving(const FleetConfig& config) {
 
 FleetTokens::FleetTokens(const FleetConfig& config, daemon::TokenClaims& claims,
                          const std::string& known_ticket)
-    : module_(daemon::initialize_module(config.module_path(), config.module_config)) {
+    : module_(pkcs11::Module::initialize(pkcs11::Library::map(config.module_path()), config.module_config)) {
     try {
         open_all(config, claims, known_ticket);
     } catch (...) {

@@ -363,10 +363,10 @@ std::string FleetWork::what_is_ready() const {
 std::vector<daemon::WatchedFile> FleetWork::must_stay() const {
     std::vector<daemon::WatchedFile> files;
     if (config_.machine)
-        files.push_back({config_.machine->keyring, true});
+        files.push_back({config_.machine->keyring, true, {}});
     if (tokens_)
         for (const auto& directory : tokens_->directories())
-            files.push_back({directory + "/token.object", false});  // each login writes to it
+            files.push_back({directory + "/token.object", false, {}});  // each login writes to it
     return files;
 }
 

@@ -99,7 +99,7 @@ void Storm::kill_master() {
     casualties.nobody_served_since(killed);
 }
 
-// The journal's socket holds but a few lines that nobody has read.
+// At once, for the journal's socket holds but a few lines that nobody has read.
 void Storm::listen(const std::stop_token& stop) {
     std::size_t known = 0;
     while (!stop.stop_requested()) {
@@ -109,7 +109,7 @@ void Storm::listen(const std::stop_token& stop) {
             for (; known < all.size(); ++known)
                 heard_ += all[known];
         }
-        std::this_thread::sleep_for(10ms);
+        journal_.wait(100ms);
     }
 }
 

@@ -237,6 +237,8 @@ BOOST_FIXTURE_TEST_CASE(a_reader_without_its_rights, Running) {
     heals(*this, "error", "reader nobody", "cannot read the key ring");
     type("setfacl -b " + (directory / "run/stats").string());
     heals(*this, "warning", "reader nobody", "cannot write its counters");
+    fs::remove_all(directory / "run/stats");
+    heals(*this, "warning", "reader nobody", "cannot write its counters");
     fs::permissions(directory, static_cast<fs::perms>(0700));
     heals(*this, "error", "reader nobody", "not let through " + directory.string());
 }
@@ -244,6 +246,8 @@ BOOST_FIXTURE_TEST_CASE(a_reader_without_its_rights, Running) {
 BOOST_FIXTURE_TEST_CASE(a_reader_with_more_than_its_rights, Running) {
     type("setfacl -m u:nobody:rw " + ring_file());
     heals(*this, "error", "reader nobody", "can change the key ring");
+    type("setfacl -m u:nobody:rwx " + (directory / "run").string());
+    heals(*this, "error", "reader nobody", "can put another key ring in place");
     const auto vault = token("stekd-vault");
     type("setfacl -m u:nobody:rx " + vault.string());
     heals(*this, "error", "reader nobody", "can read " + vault.string());
@@ -294,6 +298,10 @@ BOOST_AUTO_TEST_CASE(modules_providers_and_tokens) {
     patient.doctor().has("error", "vault token", "stekd-vault");
     patient.doctor().has("error", "ticket token", "stekd-ticket");
     fs::remove(tokens);
+    const auto none = patient.doctor();
+    BOOST_TEST(none.remedy("error", "tokens", "there is no " + tokens.string())
+                   .ends_with("stekctl init --dir " + patient.directory.string() + " --location test"));
+    none.lacks("error", "PKCS#11 module");
     fs::rename(patient.directory / "elsewhere", tokens);
     const auto healed = patient.doctor();
     for (const auto* subject : {"PKCS#11 module", "provider", "openssl.cnf", "vault token", "ticket token"})
@@ -382,6 +390,13 @@ BOOST_FIXTURE_TEST_CASE(an_nginx_with_the_provider, WithNginx) {
     for (const auto* version : versions)
         BOOST_TEST(narrow.remedy("warning", at + version, "keep tickets for 300 s")
                        .starts_with("session_timeout = 300"));
+    edit("period = 3600", "period = 1");
+    const auto short_epochs = doctor({at});
+    for (const auto& [subject, part] :
+         {std::pair(std::string("nginx"), "its sessions live"), {at + versions[0], "keep tickets for"}})
+        BOOST_TEST(short_epochs.remedy("warning", subject, part).find("and a longer period") !=
+                   std::string::npos);
+    edit("period = 1", "period = 3600");
     edit("session_timeout = 60", "session_timeout = 300");
     const auto wide = doctor({at});
     wide.lacks("warning", "nginx", "its sessions live");

@@ -71,6 +71,31 @@ BOOST_FIXTURE_TEST_CASE(a_reader_reads_the_ring_and_no_one_else_does, Prepared) 
         BOOST_TEST(as_user(user, [&] { return opened(ring_file(), O_RDONLY); }) == answer, user);
 }
 
+BOOST_FIXTURE_TEST_CASE(who_is_a_reader_no_more_reads_nothing_any_more, Prepared) {
+    const auto token = token_directory(ring()->token_serial);
+    const auto object = token / *object_files(token).begin();
+    const auto may = [&](const char* user) {
+        return as_user(user, [&] {
+            std::string answers;
+            for (const auto& path : {fs::path(ring_file()), object, token / "token.object"})
+                answers += opened(path, O_RDONLY) + " ";
+            for (const auto& [path, how] :
+                 {std::pair(token, X_OK), {directory / "tokens", X_OK}, {directory / "run/stats", W_OK}})
+                answers += ::access(path.c_str(), how) == 0 ? "yes " : "no ";
+            return answers;
+        });
+    };
+    const std::string all = "yes yes yes yes yes yes ", nothing = "no no no no no no ";
+    BOOST_TEST(may("nobody") == all);
+    edit("readers = [\"nobody\"]", "readers = [\"www-data\"]");
+    BOOST_REQUIRE(once().exit_code == 0);
+    BOOST_TEST(may("nobody") == nothing);
+    BOOST_TEST(may("www-data") == all);
+    edit("readers = [\"www-data\"]", "readers = []");
+    BOOST_REQUIRE(once().exit_code == 0);
+    BOOST_TEST(may("www-data") == nothing);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_reader_unwraps_and_uses_a_key_in_the_ticket_token, Prepared) {
     const auto config = daemon::load_config(this->config());
     const auto answer = as_user("nobody", [&] {

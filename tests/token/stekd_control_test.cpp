@@ -215,8 +215,9 @@ BOOST_AUTO_TEST_CASE(revoke_takes_the_named_key_and_no_other) {
     BOOST_TEST(again.exit_code == 1);
     BOOST_TEST(again.output.find("12345 is not in the ring") != std::string::npos, again.output);
 
-    const auto epoch = stekd.ctl({"revoke", std::to_string(sealing.epoch)});
+    const auto epoch = stekd.ctl({"revoke", "0" + std::to_string(sealing.epoch)});
     BOOST_TEST(epoch.exit_code == 0, epoch.output);
+    BOOST_TEST(epoch.output.find("is not in the ring") == std::string::npos, epoch.output);
     BOOST_TEST((stekd.sealing() > sealing), "another key is made at once");
     BOOST_TEST(!opens(stekd, *find(*copy, sealing)));
 }

@@ -11,6 +11,7 @@
 
 namespace fs = std::filesystem;
 using namespace stek::test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -109,6 +110,47 @@ BOOST_AUTO_TEST_CASE(wrong_options_leave_nothing_behind) {
         BOOST_TEST(outcome.output.find(wrong.text) != std::string::npos, outcome.output);
         BOOST_TEST(!fs::exists(dir), wrong.text);
     }
+}
+
+BOOST_AUTO_TEST_CASE(directories_made_on_the_way_go_with_the_rest) {
+    const Workspace space("init");
+    BOOST_TEST(init(space.path() / "deep/er/d", {"--module", "/etc/passwd"}).exit_code == 78);
+    BOOST_TEST(!fs::exists(space.path() / "deep"));
+    BOOST_TEST(init(space.path() / "deep/er/d").exit_code == 0);
+}
+
+BOOST_AUTO_TEST_CASE(a_directory_in_which_no_stekd_could_run_is_refused) {
+    const Workspace space("init");
+    const auto dir = space.path() / std::string(110, 'x');
+    const auto outcome = init(dir);
+    BOOST_TEST(outcome.exit_code == 78);
+    BOOST_TEST(outcome.output.find("paths.control: must be 107 bytes at most") != std::string::npos,
+               outcome.output);
+    BOOST_TEST(!fs::exists(dir));
+}
+
+// While it makes the second token.
+BOOST_AUTO_TEST_CASE(interrupted_it_removes_what_it_has_made) {
+    const Workspace space("init");
+    stek::tests::FaultyModule module(space.path());
+    module.sleep("C_GenerateKeyPair", 1s);
+    for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+        const auto dir = space.path() / "d";
+        module.reset_counts();
+        Process process({STEK_STEKCTL, "init", "--dir", dir, "--location", "test", "--provider", STEK_MODULE,
+                         "--module", module.path()},
+                        {}, space.path() / "log");
+        BOOST_REQUIRE(eventually([&] { return module.calls("C_GenerateKeyPair") > 0; }, 60s));
+        process.signal(signal);
+        BOOST_REQUIRE(process.wait(60s));
+        BOOST_TEST(!fs::exists(dir / "stekd.toml"), "nobody takes it for a whole one");
+        BOOST_TEST(fs::exists(dir) == (signal == SIGKILL));
+    }
+    module.clear();
+    const auto again = init(space.path() / "d", {"--module", module.path()});
+    BOOST_TEST(again.exit_code == 0, again.output);
+    BOOST_TEST(again.output.find("an init was killed in ") != std::string::npos, again.output);
+    BOOST_TEST(init(space.path() / "d").exit_code == 73);
 }
 
 BOOST_AUTO_TEST_CASE(wrong_numbers_are_seen_before_a_token_is_made) {

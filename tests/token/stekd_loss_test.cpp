@@ -36,25 +36,107 @@ BOOST_AUTO_TEST_CASE(a_lost_ring_and_a_lost_ticket_token_come_back_at_once) {
     BOOST_TEST(instance.ring()->token_serial == remade->token_serial);
 }
 
+namespace {
+
+/// Names of keys, and files of pairs: what a refused reload must leave.
+struct AtHand {
+    explicit AtHand(const StekdInstance& instance) {
+        const auto ring = instance.ring();
+        BOOST_REQUIRE(ring);
+        for (const auto& record : ring->records)
+            names.insert(record->name);
+        pairs = object_files(instance.token_directory(ring->token_serial));
+    }
+    bool operator==(const AtHand&) const = default;
+    std::set<KeyName> names;
+    std::set<std::string> pairs;
+};
+
+void reload(StekdInstance& instance, const std::string& answer) {
+    const auto said = instance.log().size();
+    instance.daemon->signal(SIGHUP);
+    BOOST_REQUIRE_MESSAGE(
+        eventually([&] { return instance.log().find(answer, said) != std::string::npos; }, 60s),
+        instance.log());
+    // The turn that follows is over when it hears what is asked.
+    BOOST_REQUIRE(instance.status({"--json"}).output.find("\"health\": {") != std::string::npos);
+}
+
+Outcome ctl(const StekdInstance& instance, Arguments arguments) {
+    arguments.insert(arguments.begin(), STEK_STEKCTL);
+    arguments.insert(arguments.end(), {"--config", instance.config()});
+    return run(arguments);
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_CASE(a_reload_that_parses_but_does_not_work_leaves_the_old_one) {
     StekdInstance instance;
     instance.start();
     BOOST_REQUIRE(instance.says("ready"));
+    BOOST_TEST(ctl(instance, {"rotate"}).exit_code == 0);  // there are older keys, too
+    fs::create_directories(instance.directory / "run/taken.new/x");
+    const AtHand before(instance);
     for (const auto& [right, wrong] :
          {std::pair<std::string, std::string>("token=stekd-ticket", "token=other"),
           {"token=stekd-vault", "token=other"},
-          {STEK_MODULE, "/no/such/stek.so"}}) {
+          {STEK_MODULE, "/no/such/stek.so"},
+          {"run/keyring", "run/taken"}}) {
         instance.edit(right, wrong);
-        const auto said = instance.log().size();
-        instance.daemon->signal(SIGHUP);
-        BOOST_TEST(eventually(
-            [&] { return instance.log().find("the old configuration stays", said) != std::string::npos; },
-            60s));
+        reload(instance, "the old configuration stays");
         instance.edit(wrong, right);
-        fs::remove(instance.ring_file());
-        BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+        BOOST_TEST((AtHand(instance) == before), wrong << ": " << instance.log());
         BOOST_TEST(instance.daemon->running());
     }
+    fs::remove(instance.ring_file());
+    BOOST_TEST(eventually([&] { return fs::exists(instance.ring_file()); }, 60s));
+}
+
+BOOST_AUTO_TEST_CASE(a_ring_that_is_to_lie_elsewhere_goes_there_with_its_keys) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const AtHand before(instance);
+    const auto old = instance.ring_file();
+    instance.edit("run/keyring", "run/other");
+    reload(instance, "configuration read anew");
+    BOOST_TEST(!fs::exists(old));
+    fs::rename(instance.directory / "run/other", old);  // where AtHand looks
+    BOOST_TEST((AtHand(instance) == before));
+}
+
+// It was right when stekd logged in; whether the token has another PIN by now is not for stekd to find out.
+BOOST_AUTO_TEST_CASE(a_reload_beside_a_wrong_pin_file_does_not_log_in) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto pin = instance.directory / "pins/vault.pin";
+    const auto right = read_file(pin);
+    write_file(pin, "0000\n");
+    reload(instance, "configuration read anew");
+    BOOST_TEST(ctl(instance, {"rotate"}).exit_code == 0, instance.log());
+    BOOST_TEST(instance.daemon->running());
+    write_file(pin, right);
+}
+
+BOOST_AUTO_TEST_CASE(another_file_in_the_ring_s_place_is_replaced_at_once) {
+    StekdInstance instance;
+    instance.start();
+    BOOST_REQUIRE(instance.says("ready"));
+    BOOST_TEST(ctl(instance, {"rotate"}).exit_code == 0);
+    BOOST_TEST(instance.log().find("somebody") == std::string::npos, instance.log());  // not by its own
+    write_file(instance.directory / "run/noise", "noise");
+    fs::rename(instance.directory / "run/noise", instance.ring_file());
+    BOOST_TEST(instance.says("somebody removed or overwrote the key ring"));
+    BOOST_TEST(eventually(
+        [&] {
+            try {
+                return instance.ring() != nullptr;
+            } catch (const RingError&) {
+                return false;
+            }
+        },
+        60s));
 }
 
 BOOST_AUTO_TEST_CASE(sigterm_ends_a_stekd_whose_token_hangs) {

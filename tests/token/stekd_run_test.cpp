@@ -265,6 +265,23 @@ BOOST_AUTO_TEST_CASE(it_is_ready_only_once_the_ring_is_in_place) {
     BOOST_TEST(notify.hears("WATCHDOG=1"));
 }
 
+// The vault is away, so there cannot be a ring: a reload changes nothing of that.
+BOOST_AUTO_TEST_CASE(a_reload_before_there_is_a_ring_does_not_make_it_ready) {
+    StekdInstance instance;
+    const auto vault = token_directory(instance, true);
+    fs::rename(vault, instance.directory / "away");
+    NotifySocket notify(instance.space.path() / "notify");
+    instance.start(notify.environment());
+    BOOST_REQUIRE(instance.says("trying again"));
+    instance.daemon->signal(SIGHUP);
+    BOOST_TEST(instance.says("the old configuration stays"));
+    BOOST_TEST(notify.hears("; trying again"));
+    BOOST_TEST(notify.heard.find("READY=1") == std::string::npos, notify.heard);
+    fs::rename(instance.directory / "away", vault);
+    BOOST_TEST(notify.hears("READY=1"));
+    BOOST_TEST(fs::exists(instance.ring_file()));
+}
+
 BOOST_AUTO_TEST_CASE(reload_takes_a_good_configuration_and_keeps_the_old_one_otherwise) {
     StekdInstance instance;
     instance.start();

@@ -99,3 +99,16 @@ BOOST_AUTO_TEST_CASE(watch_prints_again_until_stopped) {
     BOOST_TEST(watch.wait(20s));
     BOOST_TEST(watch.exit_code() == 0);
 }
+
+BOOST_AUTO_TEST_CASE(what_cannot_be_written_is_no_success) {
+    const Running instance;
+    for (const std::string how : {"", "--json", "--prometheus", "--watch 1"}) {
+        const auto outcome =
+            run({"sh", "-c",
+                 "exec " STEK_STEKCTL " status " + how + " --config " + instance.config() + " >/dev/full"},
+                {{"LD_PRELOAD", ""}});
+        BOOST_TEST(outcome.exit_code == 74, how << ": " << outcome.output);
+        BOOST_TEST(outcome.output.find("cannot write to standard output") != std::string::npos,
+                   outcome.output);
+    }
+}

@@ -194,6 +194,17 @@ BOOST_AUTO_TEST_CASE(short_periods_prepare_ten_seconds_and_share_pairs) {
     BOOST_TEST(world.violations.empty());
 }
 
+// Numbers mean other times after a change of period.
+BOOST_AUTO_TEST_CASE(a_record_with_the_right_number_and_another_window_does_not_count) {
+    const auto world = settled();
+    for (const int shift : {0, 1}) {
+        auto seen = world.seen();
+        for (auto& record : seen.ring)
+            (shift == 0 ? record.not_before : record.seal_until) -= 1;
+        BOOST_TEST(count<Derive>(daemon::plan(world.now, world.policy, seen)) == 2U);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_changed_period_leaves_old_records_and_makes_new_ones) {
     for (const std::uint64_t period : {60, 86400}) {
         auto world = settled();
