@@ -59,12 +59,16 @@ class Ceremony {
     /// `state`: stekd's state directory, 0700.
     Ceremony(pkcs11::Session& vault, const Identity& self, const KnownLists& lists, std::string state);
 
+    /// Throws if there is a chain key already, as all three steps do.
+    void refuse_second_chain();
+
     /// Step 1. A frame. Earlier offers of this vault are void. Takes 0.1 to 2 s.
     std::vector<std::uint8_t> offer();
 
     /// Step 2. `epoch`: that the chain begins with, from 1; nothing before it can ever be derived. `offers`:
-    /// frames; one by each other active vault of this location. Throws FrameError too, before anything is made.
-    /// C is in the token on return; done() is to be called once the shares are where they can be fetched.
+    /// frames; one by each other active vault of this location. Throws FrameError too, before anything is
+    /// made. C is in the token on return; done() is to be called once the shares are where they can be
+    /// fetched.
     std::vector<ShareFor> make(std::uint64_t epoch, const std::vector<std::vector<std::uint8_t>>& offers);
     /// The shares of a make() that got C into the token and was not followed by done(); none if there is no
     /// such. Throws CeremonyRefused if the chain has moved on, so that it cannot be told whether they are
@@ -80,7 +84,6 @@ class Ceremony {
     [[nodiscard]] CeremonyOffer verified_offer(Bytes frame) const;
     [[nodiscard]] CeremonyShare verified_share(Bytes frame) const;
     [[nodiscard]] std::vector<ShareFor> sign(const std::vector<CeremonyShare>& shares) const;
-    void refuse_second_chain();
     void refuse_if_left_out(const std::vector<CeremonyOffer>& offers) const;
 
     pkcs11::Session* vault_;
