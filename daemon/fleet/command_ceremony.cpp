@@ -111,6 +111,7 @@ int ceremony_make(const std::string& config, const std::vector<std::string>& off
         desk.ceremony->done();
         return daemon::exit_ok;
     }
+    desk.ceremony->refuse_second_chain();
     for (const auto& party :
          desk.lists.fleet() != nullptr ? desk.lists.fleet()->parties : std::vector<Party>{})
         if (party.location == desk.self->location)

@@ -1,6 +1,8 @@
 #include "daemon/fleet/vault_session.hpp"
 
 #include "daemon/access.hpp"
+#include "daemon/log.hpp"
+#include "daemon/token_backup.hpp"
 #include "daemon/tokens.hpp"
 #include "daemon/unfinished_objects.hpp"
 #include "provider/file.hpp"
@@ -16,6 +18,8 @@ VaultSession::VaultSession(const FleetConfig& config) {
         throw daemon::ConfigError(config.file + ": there is no [location], so there is no vault here");
     location_ = config.location->name;
     vault_ = config.location->vault;
+    for (const auto& mended : daemon::mend_tokens(config.module_config, config.state, claims_))
+        daemon::log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
     module_ = pkcs11::Module::initialize(pkcs11::Library::map(config.module_path()), config.module_config);
     try {
         open(config);
@@ -39,6 +43,8 @@ void VaultSession::open(const FleetConfig& config) {
         daemon::remove_unfinished_objects(directory_);
     session_.emplace(token, pkcs11::Access::read_write);
     daemon::log_in(*session_, uri, (token->flags() & CKF_LOGIN_REQUIRED) != 0);
+    if (!directory_.empty())
+        daemon::back_up_token(directory_, config.state);
     Chain(*session_).destroy_older();
     keys_.emplace(*session_);
 }

@@ -17,7 +17,8 @@ namespace stek::fleet {
 /// at a time in a process: with it the module is finalised. One thread at a time.
 class VaultSession {
   public:
-    /// Opens, claims and logs in; ends what a kill may have left half-written or half-destroyed in the token.
+    /// Opens, claims and logs in; ends what a kill may have left half-written or half-destroyed in the token,
+    /// and keeps the copy of its token.object in the state directory as stekd does.
     /// Throws ConfigError (there is no [location]), AnotherStekd, PinRefused, TokenKeyError, pkcs11::Error,
     /// TokenError, UriError, std::system_error.
     explicit VaultSession(const FleetConfig& config);

@@ -37,6 +37,7 @@ struct Scene {
         enroll("vault-1", tokens[0]);
         enroll("vault-2", tokens[1]);
         scene.publish_lists();
+        engine->erase(scene.bucket(), "machines");  // signed with a key that is not in the token
         std::filesystem::create_directory(in("out"));
     }
     [[nodiscard]] std::string in(const std::string& name) const { return workspace.path() / name; }
