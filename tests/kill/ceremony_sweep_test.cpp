@@ -141,7 +141,8 @@ void sweep(const Scene& scene, const test::Arguments& step, const After& after) 
             after();
         }
     }
-    std::cout << step.front() << ": killed at " << stop - 1 << " points (" << where.size() << " kinds)\n";
+    std::cout << step.front() << ": killed at " << stop - 1 << " points (" << where.size() << " kinds)"
+              << std::endl;
     BOOST_TEST(stop > 10U);
 }
 
@@ -156,6 +157,8 @@ BOOST_FIXTURE_TEST_CASE(offer_is_killed, Scene) {
             BOOST_TEST(again.exit_code == 0, again.output);
         }
         BOOST_TEST(look("2").pairs == 2U);  // halves
+        if (!written)
+            return;  // that an offer can be taken up is in the other cases
         BOOST_TEST(run(make()).exit_code == 0);
         BOOST_TEST(run(take()).exit_code == 0);
         check_ceremony_is_over();
