@@ -18,10 +18,6 @@ namespace {
 /// The bodies of the shares, one behind the other, until done().
 constexpr char unsigned_file[] = "ceremony.shares";
 
-std::string vault_number(PartyNumber number) {
-    return "vault " + std::to_string(number);
-}
-
 ChainCheck check_of(pkcs11::Session& vault, CK_OBJECT_HANDLE chain_key) {
     const Secret derived = derive_readable(vault, chain_key, "check");
     ChainCheck check;
@@ -96,6 +92,11 @@ const Party& Ceremony::own() const {
     return *party;
 }
 
+std::string Ceremony::named(PartyNumber number) const {
+    const Party* party = lists_->fleet()->find(number);
+    return party != nullptr ? "vault " + party->name : "party " + std::to_string(number);
+}
+
 void Ceremony::refuse_second_chain() {
     if (!Chain(*vault_).position())
         return;
@@ -123,9 +124,8 @@ CeremonyOffer Ceremony::verified_offer(Bytes frame) const {
     auto offer =
         decode_offer(lists_->open(frame, Kind::ceremony_offer, Role::vault, self_->location, signer));
     if (offer.vault != signer->number || offer.location != self_->location)
-        throw FrameError("ceremony offer: of " + vault_number(offer.vault) + " of location " +
-                         offer.location + ", but signed by " + vault_number(signer->number) + " of " +
-                         signer->location);
+        throw FrameError("ceremony offer: of " + named(offer.vault) + " of location " + offer.location +
+                         ", but signed by " + named(signer->number) + " of " + signer->location);
     if (offer.vault == own().number)
         throw FrameError("ceremony offer: this vault's own, which needs none");
     return offer;
@@ -154,7 +154,7 @@ std::vector<ShareFor> Ceremony::make(std::uint64_t epoch,
     for (const auto& frame : offers) {
         auto offer = verified_offer(frame);
         if (std::ranges::find(verified, offer.vault, &CeremonyOffer::vault) != verified.end())
-            throw FrameError("ceremony offer: two of " + vault_number(offer.vault) +
+            throw FrameError("ceremony offer: two of " + named(offer.vault) +
                              "; its last one is the one that counts");
         verified.push_back(std::move(offer));
     }
@@ -233,8 +233,8 @@ CeremonyShare Ceremony::verified_share(Bytes frame) const {
     if (share.location != self_->location)
         throw FrameError("ceremony share: for location " + share.location);
     if (share.vault != me || signer->number == me)
-        throw FrameError("ceremony share: by " + vault_number(signer->number) + " for " +
-                         vault_number(share.vault) + "; this one is " + vault_number(me));
+        throw FrameError("ceremony share: by " + named(signer->number) + " for " + named(share.vault) +
+                         "; this one is " + named(me));
     return share;
 }
 

@@ -81,6 +81,7 @@ class Ceremony {
 
   private:
     [[nodiscard]] const Party& own() const;
+    [[nodiscard]] std::string named(PartyNumber number) const;  ///< for messages
     [[nodiscard]] CeremonyOffer verified_offer(Bytes frame) const;
     [[nodiscard]] CeremonyShare verified_share(Bytes frame) const;
     [[nodiscard]] std::vector<ShareFor> sign(const std::vector<CeremonyShare>& shares) const;

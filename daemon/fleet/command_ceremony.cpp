@@ -75,6 +75,16 @@ std::string in_words(std::uint64_t epoch, const daemon::Policy& policy) {
     return "epoch " + std::to_string(epoch) + " (" + text + ")";
 }
 
+/// An epoch that is over for the others could be taken up by none of them, and the chain never goes back.
+std::time_t checked_clock(const KnownLists& lists) {
+    const std::time_t now = std::time(nullptr);
+    if (lists.fleet() != nullptr && now < lists.fleet()->signed_at)
+        throw CeremonyRefused(
+            "this host's clock is before the time at which the fleet's list was signed: set "
+            "it first, for the chain begins with the epoch that it shows");
+    return now;
+}
+
 void write_shares(const std::vector<ShareFor>& shares, const fs::path& directory) {
     for (const auto& share : shares) {
         const auto path = directory / (share.vault + ".share");
@@ -107,6 +117,7 @@ int ceremony_make(const std::string& config, const std::vector<std::string>& off
     CeremonyDesk desk(config);
     if (const auto left = desk.ceremony->unfinished(); !left.empty()) {
         std::cout << "an earlier run was interrupted after it had made the chain; these are its shares:\n";
+        desk.vault->sync();
         write_shares(left, out_directory);
         desk.ceremony->done();
         return daemon::exit_ok;
@@ -116,7 +127,7 @@ int ceremony_make(const std::string& config, const std::vector<std::string>& off
          desk.lists.fleet() != nullptr ? desk.lists.fleet()->parties : std::vector<Party>{})
         if (party.location == desk.self->location)
             daemon::refuse_existing(out_directory + "/" + party.name + ".share");
-    const auto epoch = desk.config.policy.epoch_at(std::time(nullptr));
+    const auto epoch = desk.config.policy.epoch_at(checked_clock(desk.lists));
     const auto shares = desk.ceremony->make(epoch, frames);
     // No share of a chain that a power cut could take back.
     desk.vault->sync();

@@ -1,125 +1,16 @@
 // The ceremony with real tokens: each vault has its own.
 #define BOOST_TEST_MODULE fleet_ceremony
-#include "daemon/config.hpp"
-#include "daemon/fleet/ceremony.hpp"
 #include "daemon/fleet/ceremony_pair.hpp"
-#include "daemon/fleet/directory_engine.hpp"
-#include "daemon/fleet/durable_file.hpp"
-#include "daemon/fleet/location_vault.hpp"
-#include "tests/fixtures/location_scene.hpp"
-#include "tests/fixtures/workspace.hpp"
+#include "tests/token/ceremony_scene.hpp"
 #include "tests/token/known_keys.hpp"
-
-#include <algorithm>
-#include <array>
-#include <filesystem>
-
-#include <boost/test/unit_test.hpp>
 
 using namespace stek;
 using namespace stek::fleet;
 using namespace stek::tests;
 
+using Scene = CeremonyScene;
+
 namespace {
-
-using Frame = std::vector<std::uint8_t>;
-constexpr std::uint64_t start = 500000;
-
-std::size_t count(pkcs11::Session& session, CK_OBJECT_CLASS what, bool in_token) {
-    pkcs11::Attributes pattern;
-    pattern.number(CKA_CLASS, what).flag(CKA_TOKEN, in_token);
-    return session.find(pattern).size();
-}
-
-/// A vault that is enrolled, with its token and its state directory.
-struct CeremonyVault {
-    CeremonyVault(const TestToken& made, SceneParty& party, LocationScene& scene, const std::string& state)
-        : token(made), party(party), state(state), lists(state, scene.root().point, party.self.location) {
-        party.self.signing = keys.make(Use::signing);
-        party.self.sealing = keys.make(Use::sealing);
-        party.entry.signing_key = party.self.signing.point;
-        party.entry.sealing_key = party.self.sealing->point;
-    }
-    Ceremony ceremony() { return {session, party.self, lists, state}; }
-    std::optional<ChainPosition> chain() { return Chain(session).position(); }
-    /// Neither pairs nor anything in the session.
-    void check_left_nothing(std::size_t chain_keys) {
-        BOOST_TEST(count(session, CKO_SECRET_KEY, true) == chain_keys);
-        BOOST_TEST(count(session, CKO_PRIVATE_KEY, true) == 2U);  // signing, sealing
-        BOOST_TEST(count(session, CKO_PUBLIC_KEY, true) == 2U);
-        for (const auto what : {CKO_SECRET_KEY, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY})
-            BOOST_TEST(count(session, what, false) == 0U);
-    }
-    [[nodiscard]] bool has_unsigned_shares() const {
-        return std::filesystem::exists(state + "/ceremony.shares");
-    }
-
-    TestToken token;
-    SceneParty& party;
-    std::string state;
-    KnownLists lists;
-    pkcs11::Session session = log_in(find_token(SoftHsm::uri(token)), "file:" + token.pin_file.string());
-    TokenKeys keys{session};
-};
-
-/// Three vaults of a location and one of another.
-struct Scene {
-    Scene() { refresh(); }
-    void refresh() {
-        scene.publish_lists();
-        for (auto* vault : {&first, &second, &third, &foreign})
-            vault->lists.refresh(*engine);
-    }
-    void retire(CeremonyVault& vault) {
-        vault.party.entry.standing = Standing::retired;
-        refresh();
-    }
-    CeremonyVault enroll(const char* name, const char* location, const TestToken& token) {
-        return {token, scene.add_vault(name, location), scene, workspace.subdirectory("state")};
-    }
-    /// Signed by that party, whatever it says.
-    Frame share_by(const SceneParty& signer, const CeremonyShare& share) const {
-        return signer.self.sign(Kind::ceremony_share, signer.entry.number, encode_share(share));
-    }
-    static CeremonyShare read(const Frame& frame) {
-        return decode_share(Bytes(frame).subspan(frame_head_size, frame.size() - frame_overhead));
-    }
-
-    test::Workspace workspace{"ceremony"};
-    std::unique_ptr<Engine> engine = make_directory_engine(workspace.subdirectory("engine"));
-    LocationScene scene{*engine};
-    SoftHsm softhsm;
-    std::array<TestToken, 4> tokens{softhsm.make_token("first"), softhsm.make_token("second"),
-                                    softhsm.make_token("third"), softhsm.make_token("foreign")};
-    CeremonyVault first = enroll("vault-1", scene_location, tokens[0]);
-    CeremonyVault second = enroll("vault-2", scene_location, tokens[1]);
-    CeremonyVault third = enroll("vault-3", scene_location, tokens[2]);
-    CeremonyVault foreign = enroll("vault-4", "ams1", tokens[3]);
-};
-
-template <class Error, class Call>
-void check_refused(const std::string& reason, const Call& call) {
-    BOOST_CHECK_EXCEPTION(call(), Error, [&](const Error& error) {
-        BOOST_TEST_INFO(error.what());
-        return std::string(error.what()).find(reason) != std::string::npos;
-    });
-}
-
-KeyName name_of(CeremonyVault& vault, const SoftHsm& softhsm, KeyId key) {
-    daemon::Config config;
-    config.vault = pkcs11::TokenUri::parse(SoftHsm::uri_with_pin(vault.token));
-    config.module_config = softhsm.conf().string();
-    config.provider = STEK_MODULE;
-    const daemon::Deriver deriver(config);
-    LocationVault work(vault.session, vault.keys, deriver);
-    HourlyKey hourly;
-    std::ranges::fill(hourly.span(), std::uint8_t{0x48});
-    const std::vector<Bytes> spkis{LocationScene::some_spki()};
-    WrappedSteks steks;
-    work.derive(key, hourly, spkis, OaepHash::sha1, steks);
-    BOOST_TEST((work.chain_epoch() == Chain(vault.session).position()->epoch));
-    return steks.name;
-}
 
 void check_not_extractable(CeremonyVault& vault) {
     pkcs11::Attributes pattern;
@@ -228,7 +119,7 @@ BOOST_FIXTURE_TEST_CASE(offers_of_others_are_refused, Scene) {
     };
     check("a vault of another location", {of_second, of_third, foreign.ceremony().offer()});
     check("this vault's own", {of_second, of_third, first.ceremony().offer()});
-    check("two of vault", {of_second, of_third, of_second});
+    check("two of vault vault-2", {of_second, of_third, of_second});
     // Signed by an active vault of the location, but in another's name, or with another location.
     CeremonyOffer lie{third.party.entry.number, scene_location, {1}, OaepHash::sha1, RsaPair().spki()};
     check("of another fleet",
@@ -238,7 +129,7 @@ BOOST_FIXTURE_TEST_CASE(offers_of_others_are_refused, Scene) {
     const auto by_second = [&](const CeremonyOffer& offer) {
         return second.party.self.sign(Kind::ceremony_offer, second.party.entry.number, encode_offer(offer));
     };
-    check("but signed by vault", {of_second, by_second(lie)});
+    check("of vault vault-3 of location fra1, but signed by vault vault-2", {of_second, by_second(lie)});
     lie.vault = second.party.entry.number;
     lie.location = "ams1";
     check("of location ams1, but signed by", {of_third, by_second(lie)});
@@ -268,7 +159,7 @@ BOOST_FIXTURE_TEST_CASE(shares_that_are_not_for_it_are_refused, Scene) {
     };
     FrameError* const frame_error = nullptr;
     CeremonyRefused* const refused = nullptr;
-    check("for vault 3; this one is vault 2", other, frame_error);
+    check("by vault vault-1 for vault vault-3; this one is vault vault-2", other, frame_error);
     CeremonyShare share = read(mine);
     share.nonce = decode_offer(Bytes(old_offer).subspan(frame_head_size, 508)).nonce;
     check("is for an offer of this vault that is void", share_by(first.party, share), refused);
@@ -276,7 +167,7 @@ BOOST_FIXTURE_TEST_CASE(shares_that_are_not_for_it_are_refused, Scene) {
     share.location = "ams1";
     check("for location ams1", share_by(first.party, share), frame_error);
     share = read(mine);
-    check("by vault 2 for vault 2", share_by(second.party, share), frame_error);
+    check("by vault vault-2 for vault vault-2", share_by(second.party, share), frame_error);
     check("a vault of another location", share_by(foreign.party, share), frame_error);
     share.check[0] ^= 1;
     check("opens to another chain key", share_by(first.party, share), refused);
@@ -336,63 +227,6 @@ BOOST_FIXTURE_TEST_CASE(the_pair_unwraps_to_nothing_but_a_seed, Scene) {
     BOOST_TEST(rv != CKR_OK);
     const auto opened = unwrap_seed(second.session, pair, offer.oaep, wrapped);
     BOOST_TEST(!second.session.attribute(opened.get(), CKA_VALUE));
-}
-
-// --- kills ---
-
-BOOST_FIXTURE_TEST_CASE(an_offer_that_was_lost_is_void, Scene) {
-    retire(third);
-    const Frame lost = second.ceremony().offer(), last = second.ceremony().offer();
-    BOOST_TEST(count(second.session, CKO_PRIVATE_KEY, true) == 3U);
-    const auto shares = first.ceremony().make(start, {last});
-    BOOST_TEST(second.ceremony().take(shares.front().frame) == start);
-}
-
-BOOST_FIXTURE_TEST_CASE(shares_that_were_not_given_are_given_again, Scene) {
-    retire(third);
-    const auto shares = first.ceremony().make(start, {second.ceremony().offer()});
-    BOOST_TEST(first.has_unsigned_shares());
-    // Killed here: nothing of `shares` was written.
-    const auto again = first.ceremony().unfinished();
-    BOOST_REQUIRE(again.size() == 1U);
-    BOOST_TEST(again.front().vault == "vault-2");
-    BOOST_TEST((read(again.front().frame) == read(shares.front().frame)));
-    first.ceremony().done();
-    BOOST_TEST(!first.has_unsigned_shares());
-    BOOST_TEST(first.ceremony().unfinished().empty());
-    BOOST_TEST(second.ceremony().take(again.front().frame) == start);
-    BOOST_TEST((name_of(second, softhsm, {start, 0}) == name_of(first, softhsm, {start, 0})));
-}
-
-BOOST_FIXTURE_TEST_CASE(shares_of_a_chain_that_is_not_there_are_nobodys, Scene) {
-    retire(third);
-    const Frame offer = second.ceremony().offer();
-    const auto dead = first.ceremony().make(start, {offer});
-    // As if killed between the file and the token.
-    pkcs11::Attributes pattern;
-    pattern.number(CKA_CLASS, CKO_SECRET_KEY).flag(CKA_TOKEN, true);
-    first.session.destroy(first.session.find(pattern).front());
-    BOOST_TEST(first.has_unsigned_shares());
-    BOOST_TEST(first.ceremony().unfinished().empty());
-    const auto shares = first.ceremony().make(start, {offer});
-    BOOST_TEST((read(shares.front().frame).check != read(dead.front().frame).check));
-    BOOST_TEST((read(first.ceremony().unfinished().front().frame) == read(shares.front().frame)));
-    // A file from elsewhere, or a chain that went on: it cannot be told.
-    replace_durably(first.state, "ceremony.shares", encode_share(read(dead.front().frame)));
-    check_refused<CeremonyRefused>("not of the chain as it is now", [&] { first.ceremony().unfinished(); });
-    replace_durably(first.state, "ceremony.shares", encode_share(read(shares.front().frame)));
-    BOOST_TEST(first.ceremony().unfinished().size() == 1U);
-    Chain(first.session).advance(1, start + 1);
-    check_refused<CeremonyRefused>("not of the chain as it is now", [&] { first.ceremony().unfinished(); });
-}
-
-BOOST_FIXTURE_TEST_CASE(what_cannot_be_remembered_is_not_done, Scene) {
-    retire(third);
-    const Frame offer = second.ceremony().offer();
-    Ceremony homeless(first.session, first.party.self, first.lists, first.state + "/nowhere");
-    BOOST_CHECK_THROW(homeless.make(start, {offer}), std::system_error);
-    first.check_left_nothing(0);
-    BOOST_TEST(first.ceremony().make(start, {offer}).size() == 1U);
 }
 
 BOOST_FIXTURE_TEST_CASE(who_is_not_in_the_list_takes_no_part, Scene) {
