@@ -1,5 +1,6 @@
 // `stekctl fleet ceremony` as it is called, step by step; each opens its vault and closes it again.
 #define BOOST_TEST_MODULE fleet_ceremony_command
+#include "daemon/another_stekd.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/fleet/ceremony.hpp"
 #include "daemon/fleet/command_ceremony.hpp"
@@ -143,6 +144,30 @@ BOOST_FIXTURE_TEST_CASE(a_make_that_cannot_write_its_shares_is_ended_by_the_next
     BOOST_TEST(take() == daemon::exit_ok);
     BOOST_TEST((chain("vault-2").check == made.check));
     BOOST_CHECK_THROW(make(), CeremonyRefused);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_clock_that_is_wrong_for_certain_begins_no_chain, Scene) {
+    offer("vault-2");
+    const auto frame = engine->get(bucket::fleet, "list").value();
+    auto list = decode_list(open_frame(frame, Kind::list, scene.id(), scene.root().point));
+    ++list.serial;
+    list.signed_at = std::time(nullptr) + 3600;
+    engine->put(bucket::fleet, "list",
+                make_frame({Kind::list, scene.id(), 0}, encode_list(list),
+                           [&](Bytes bytes) { return sign_with(scene.root().key.get(), bytes); }));
+    BOOST_CHECK_EXCEPTION(make(), CeremonyRefused, [](const CeremonyRefused& error) {
+        return std::string(error.what()).find("clock") != std::string::npos;
+    });
+    BOOST_TEST(!chain("vault-1").at);
+}
+
+BOOST_FIXTURE_TEST_CASE(not_while_stekd_has_the_token, Scene) {
+    daemon::TokenClaims stekd;
+    stekd.take(tokens[1].directory);
+    BOOST_CHECK_THROW(offer("vault-2"), daemon::AnotherStekd);
+    BOOST_TEST(!std::filesystem::exists(in("vault-2.offer")));
+    stekd.keep_only({});
+    BOOST_TEST(offer("vault-2") == daemon::exit_ok);
 }
 
 BOOST_FIXTURE_TEST_CASE(the_lists_at_hand_will_do_without_the_engine, Scene) {
