@@ -164,6 +164,7 @@ std::vector<ShareFor> Ceremony::make(std::uint64_t epoch,
     Chain chain(*vault_);
     auto seed = chain.make_seed();
     std::vector<CeremonyShare> shares;
+    shares.reserve(verified.size());
     for (const auto& offer : verified)
         shares.push_back(wrap_for(*vault_, offer, seed.get()));
     const auto chain_key = chain.grow(seed.get(), {epoch, epoch});

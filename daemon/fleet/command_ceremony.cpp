@@ -112,6 +112,7 @@ int ceremony_make(const std::string& config, const std::vector<std::string>& off
     if (!fs::is_directory(out_directory))
         throw daemon::ConfigError("--out-dir: there is no directory " + out_directory);
     std::vector<std::vector<std::uint8_t>> frames;
+    frames.reserve(offers.size());
     for (const auto& offer : offers)
         frames.push_back(read_frame(offer, Kind::ceremony_offer));
     CeremonyDesk desk(config);
