@@ -9,6 +9,11 @@
 //   S  (32)   h("name")         key name           16  read out: the first 16 of 32 bytes; public
 //   S  (32)   h("admission")    admission key      32  read out; secret, but opens no ticket
 //
+// and once, for a location of several vaults (daemon/fleet/ceremony.cpp):
+//
+//   seed (32) h("chain")        C                  32  token object; the seed is gone
+//   C  (32)   h("check")        check              16  read out: the first 16 of 32 bytes; public
+//
 // No two steps from the same key use the same data, and M takes nothing but H.
 #include "provider/schedule.hpp"
 
@@ -73,18 +78,6 @@ Attributes secret_session_key(CK_KEY_TYPE type, bool sensitive, bool extractable
     return key;
 }
 
-/// The only values that leave as they are: those that are not keys to tickets.
-Secret derive_readable(Session& session, CK_OBJECT_HANDLE key, std::string_view label) {
-    Attributes child = secret_session_key(CKK_GENERIC_SECRET, false, true, no_usage);
-    child.flag(CKA_TOKEN, false);
-    const ScopedObject object = derive_step_as(session, key, label, child);
-    Secret value = session.secret_attribute(object.get(), CKA_VALUE);
-    if (value.size() != step_size)
-        throw pkcs11::TokenError("token " + session.token().label() + " does not show a key of " +
-                                 std::to_string(step_size) + " bytes that is meant to be read");
-    return value;
-}
-
 std::vector<std::uint8_t> wrap_to(Session& session, Bytes spki, OaepHash oaep, CK_OBJECT_HANDLE key) {
     const ScopedObject wrapping = import_rsa_public(session, spki);
     OaepMechanism mechanism(oaep);
@@ -99,6 +92,12 @@ Attributes deriving_key_template() {
     return key;
 }
 
+Attributes shareable_key_template() {
+    Attributes key = secret_session_key(CKK_AES, true, true, CKA_DERIVE);
+    key.mechanisms({CKM_AES_CBC_ENCRYPT_DATA});
+    return key;
+}
+
 ScopedObject derive_step_as(Session& session, CK_OBJECT_HANDLE key, std::string_view label,
                             Attributes& child) {
     return derive_over(session, key, label_data(label), child);
@@ -108,6 +107,18 @@ ScopedObject derive_step(Session& session, CK_OBJECT_HANDLE key, std::string_vie
     Attributes child = deriving_key_template();
     child.flag(CKA_TOKEN, false);
     return derive_step_as(session, key, label, child);
+}
+
+/// The only values that leave as they are: those that are not keys to tickets.
+Secret derive_readable(Session& session, CK_OBJECT_HANDLE key, std::string_view label) {
+    Attributes child = secret_session_key(CKK_GENERIC_SECRET, false, true, no_usage);
+    child.flag(CKA_TOKEN, false);
+    const ScopedObject object = derive_step_as(session, key, label, child);
+    Secret value = session.secret_attribute(object.get(), CKA_VALUE);
+    if (value.size() != step_size)
+        throw pkcs11::TokenError("token " + session.token().label() + " does not show a key of " +
+                                 std::to_string(step_size) + " bytes that is meant to be read");
+    return value;
 }
 
 void derive_stek(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,

@@ -26,6 +26,13 @@ pkcs11::ScopedObject derive_step_as(pkcs11::Session& session, CK_OBJECT_HANDLE k
 /// The template of a key that only derives: every chain key, M and S. The caller adds CKA_TOKEN, CKA_ID...
 pkcs11::Attributes deriving_key_template();
 
+/// The same for one that can also be wrapped: the seed of a chain that several vaults are to have.
+pkcs11::Attributes shareable_key_template();
+
+/// What a key derives by that label, read out: 32 bytes, of which the token keeps nothing. Not for what opens
+/// tickets.
+Secret derive_readable(pkcs11::Session& session, CK_OBJECT_HANDLE key, std::string_view label);
+
 /// A STEK as the ring record carries it.
 struct WrappedStek {
     KeyName name;

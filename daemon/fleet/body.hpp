@@ -22,6 +22,8 @@ inline constexpr std::size_t bundle_head = 96, share = 121;
 inline constexpr std::size_t pair_head = 96, largest_spki = 1100;
 inline constexpr std::size_t record_sealed_head = 156;  ///< what goes into the admission key's AAD
 inline constexpr std::size_t record_head = 269;
+inline constexpr std::size_t ceremony_spki = 422;  ///< of RSA-3072
+inline constexpr std::size_t ceremony_offer = 508, ceremony_share = 494;
 }  // namespace layout
 
 /// Throws the error, which names the kind, unless there is nothing to say.

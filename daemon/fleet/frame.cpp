@@ -4,14 +4,15 @@
 //   offset  size
 //        0     8  magic: "stek" and four letters for the kind:
 //                   "stekjoin" enrolment request, "steklist" list of parties, "stekprek" pre-key,
-//                   "stekbndl" bundle, "stekpair" a machine's pair, "stekrcrd" a machine's record
+//                   "stekbndl" bundle, "stekpair" a machine's pair, "stekrcrd" a machine's record,
+//                   "stekoffr" a vault's offer to take a chain, "stekshre" its share of one
 //        8     2  format version of the kind: 1
 //       10     2  zero
 //       12     4  size of the whole frame, signature included
 //       16    32  fleet id: SHA-256 over "stekd fleet v1" and the root key's point (65 bytes)
 //       48     4  number of the party that signed; 0: the root, or who asks for enrolment
 //
-//   body, n bytes: see party.cpp, bundle.cpp, record.cpp
+//   body, n bytes: see party.cpp, bundle.cpp, record.cpp, ceremony_frames.cpp
 //       52     n
 //
 //   signature, 64 bytes
@@ -46,13 +47,15 @@ struct KindFacts {
 };
 
 // In the order of Kind.
-constexpr std::array<KindFacts, 6> kinds{{
+constexpr std::array<KindFacts, 8> kinds{{
     {"enrolment request", "stekjoin", layout::request},
     {"list", "steklist", layout::list_head + PartyList::max_parties* layout::party},
     {"pre-key", "stekprek", layout::pre_key},
     {"bundle", "stekbndl", layout::bundle_head + Bundle::max_shares* layout::share},
     {"pair", "stekpair", layout::pair_head + layout::largest_spki},
     {"record", "stekrcrd", layout::record_head + most_wrapped_key},
+    {"ceremony offer", "stekoffr", layout::ceremony_offer},
+    {"ceremony share", "stekshre", layout::ceremony_share},
 }};
 static_assert(std::ranges::all_of(kinds, [](const KindFacts& kind) {
     return kind.magic.size() == magic_size && kind.largest_body + frame_overhead <= Engine::max_value;

@@ -1,5 +1,5 @@
-// The envelope of everything that goes over the engine: who signed it, for which fleet, and what it is. The
-// byte table is in frame.cpp.
+// The envelope of everything that goes over the engine, or in a file from party to party: who signed it, for
+// which fleet, and what it is. The byte table is in frame.cpp.
 //
 // Signature first, parsing after: nothing of a body is looked at before the frame's size, kind, fleet and
 // signature are found good. Any thread may call anything in this directory's formats; libcrypto's queue of
@@ -27,7 +27,16 @@ using PartyNumber = std::uint32_t;
 using Signature = std::array<std::uint8_t, 64>;  ///< r, s
 using Digest = std::array<std::uint8_t, 32>;     ///< SHA-256
 
-enum class Kind : std::uint8_t { request, list, pre_key, bundle, pair, record };
+enum class Kind : std::uint8_t {
+    request,
+    list,
+    pre_key,
+    bundle,
+    pair,
+    record,
+    ceremony_offer,
+    ceremony_share
+};
 
 /// Why a frame was not taken; what() is fit for a log and names the kind.
 class FrameError : public std::runtime_error {

@@ -181,6 +181,20 @@ const Patch patches[] = {
     {Kind::record, 154, 0xff, "ends within a field"},
     {Kind::record, 155, 1, "ends within a field"},
     {Kind::record, 156, 0, "enc is not an uncompressed point"},
+    {Kind::ceremony_offer, 3, 0, "vault 0"},
+    {Kind::ceremony_offer, 4, 0, "behind the end of a text"},
+    {Kind::ceremony_offer, 4, '/', "location is not"},
+    {Kind::ceremony_offer, 67, 'x', "behind the end of a text"},
+    {Kind::ceremony_offer, 84, 0, "unknown OAEP hash 0"},
+    {Kind::ceremony_offer, 84, 3, "unknown OAEP hash 3"},
+    {Kind::ceremony_offer, 85, 1, "something where there is nothing yet"},
+    {Kind::ceremony_offer, 86, 0x31, "not one DER SubjectPublicKeyInfo of an RSA key"},
+    {Kind::ceremony_share, 3, 0, "vault 0"},
+    {Kind::ceremony_share, 4, ' ', "location is not"},
+    {Kind::ceremony_share, 67, 'x', "behind the end of a text"},
+    {Kind::ceremony_share, 108, 0, "unknown OAEP hash 0"},
+    {Kind::ceremony_share, 108, 3, "unknown OAEP hash 3"},
+    {Kind::ceremony_share, 109, 1, "something where there is nothing yet"},
 };
 
 BOOST_DATA_TEST_CASE(bytes_out_of_range_are_refused, boost::unit_test::data::make(patches)) {
@@ -324,6 +338,30 @@ BOOST_AUTO_TEST_CASE(pairs_and_records_that_would_be_refused_are_not_encoded) {
          }},
     };
     check_not_encoded(Kind::record, sample_fleet().record(), wrong_records, encode_record);
+}
+
+BOOST_AUTO_TEST_CASE(offers_and_shares_that_would_be_refused_are_not_encoded) {
+    const Wrong<CeremonyOffer> wrong_offers[] = {
+        {"vault 0", [](CeremonyOffer& o) { o.vault = 0; }},
+        {"location is not", [](CeremonyOffer& o) { o.location.clear(); }},
+        {"location is not", [](CeremonyOffer& o) { o.location.assign(65, 'a'); }},
+        {"no nonce", [](CeremonyOffer& o) { o.nonce = {}; }},
+        {"unknown OAEP hash 3", [](CeremonyOffer& o) { o.oaep = OaepHash{3}; }},
+        {"public key of 0 bytes", [](CeremonyOffer& o) { o.public_key.clear(); }},
+        {"public key of 423 bytes", [](CeremonyOffer& o) { o.public_key.push_back(0); }},
+        {"public key of 294 bytes",
+         [](CeremonyOffer& o) { o.public_key = test::SampleFleet::rsa_spki(2048); }},
+        {"not one DER", [](CeremonyOffer& o) { o.public_key.front() = 0; }},
+    };
+    check_not_encoded(Kind::ceremony_offer, sample_fleet().offer(), wrong_offers, encode_offer);
+    const Wrong<CeremonyShare> wrong_shares[] = {
+        {"vault 0", [](CeremonyShare& s) { s.vault = 0; }},
+        {"location is not", [](CeremonyShare& s) { s.location = "a/b"; }},
+        {"no nonce", [](CeremonyShare& s) { s.nonce = {}; }},
+        {"epoch 0", [](CeremonyShare& s) { s.epoch = 0; }},
+        {"unknown OAEP hash 0", [](CeremonyShare& s) { s.oaep = OaepHash{0}; }},
+    };
+    check_not_encoded(Kind::ceremony_share, sample_fleet().share(), wrong_shares, encode_share);
 }
 
 BOOST_AUTO_TEST_CASE(the_largest_of_each_go_round) {

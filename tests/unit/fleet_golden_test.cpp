@@ -43,9 +43,14 @@ FleetId fleet_id() {
 }
 
 Kind kind_of(const std::string& name) {
-    static const std::map<std::string, Kind> kinds{{"request", Kind::request}, {"list", Kind::list},
-                                                   {"pre_key", Kind::pre_key}, {"bundle", Kind::bundle},
-                                                   {"pair", Kind::pair},       {"record", Kind::record}};
+    static const std::map<std::string, Kind> kinds{{"request", Kind::request},
+                                                   {"list", Kind::list},
+                                                   {"pre_key", Kind::pre_key},
+                                                   {"bundle", Kind::bundle},
+                                                   {"pair", Kind::pair},
+                                                   {"record", Kind::record},
+                                                   {"ceremony_offer", Kind::ceremony_offer},
+                                                   {"ceremony_share", Kind::ceremony_share}};
     return kinds.at(name);
 }
 
@@ -160,6 +165,26 @@ void check_record(Bytes body, const json& fields) {
     BOOST_TEST(to_hex(opened.bytes()) == fields.at("admission_key").get<std::string>());
 }
 
+void check_offer(Bytes body, const json& fields) {
+    const CeremonyOffer offer = decode_offer(body);
+    BOOST_TEST(offer.vault == fields.at("vault").get<PartyNumber>());
+    BOOST_TEST(offer.location == fields.at("location").get<std::string>());
+    BOOST_TEST(to_hex(offer.nonce) == fields.at("nonce").get<std::string>());
+    BOOST_TEST(name_of(offer.oaep) == fields.at("oaep").get<std::string>());
+    BOOST_TEST(to_hex(offer.public_key) == fields.at("public_key").get<std::string>());
+}
+
+void check_ceremony_share(Bytes body, const json& fields) {
+    const CeremonyShare share = decode_share(body);
+    BOOST_TEST(share.vault == fields.at("vault").get<PartyNumber>());
+    BOOST_TEST(share.location == fields.at("location").get<std::string>());
+    BOOST_TEST(to_hex(share.nonce) == fields.at("nonce").get<std::string>());
+    BOOST_TEST(share.epoch == fields.at("epoch").get<std::uint64_t>());
+    BOOST_TEST(to_hex(share.check) == fields.at("check").get<std::string>());
+    BOOST_TEST(name_of(share.oaep) == fields.at("oaep").get<std::string>());
+    BOOST_TEST(to_hex(share.wrapped) == fields.at("wrapped").get<std::string>());
+}
+
 void check_body(Kind kind, Bytes body, const json& fields, PartyNumber signer) {
     switch (kind) {
         case Kind::request:
@@ -174,6 +199,10 @@ void check_body(Kind kind, Bytes body, const json& fields, PartyNumber signer) {
             return check_pair(body, fields);
         case Kind::record:
             return check_record(body, fields);
+        case Kind::ceremony_offer:
+            return check_offer(body, fields);
+        case Kind::ceremony_share:
+            return check_ceremony_share(body, fields);
     }
 }
 
@@ -182,7 +211,7 @@ BOOST_AUTO_TEST_CASE(the_fleet_is_named_after_its_root) {
 }
 
 BOOST_AUTO_TEST_CASE(frames_open_to_their_fields_and_encode_to_their_bytes) {
-    BOOST_TEST(vectors().at("frames").size() == 16U);
+    BOOST_TEST(vectors().at("frames").size() == 20U);
     for (const json& vector : vectors().at("frames")) {
         BOOST_TEST_CONTEXT(vector.at("what")) {
             const Kind kind = kind_of(vector.at("kind"));

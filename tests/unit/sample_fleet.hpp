@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/fleet/bundle.hpp"
+#include "daemon/fleet/ceremony_frames.hpp"
 #include "daemon/fleet/party.hpp"
 #include "daemon/fleet/record.hpp"
 
@@ -105,6 +106,16 @@ struct SampleFleet {
         return made;
     }
 
+    [[nodiscard]] static fleet::CeremonyOffer offer() {
+        static const Octets spki = rsa_spki(3072);
+        return {4, "ams1", {0x0f, 0xfe}, OaepHash::sha256, spki};
+    }
+    [[nodiscard]] static fleet::CeremonyShare share() {
+        fleet::CeremonyShare made{6, "ams1", {0x0f, 0xfe}, 500'000, {0xc4}, OaepHash::sha256, {}};
+        made.wrapped.fill(0x77);
+        return made;
+    }
+
     [[nodiscard]] Octets body(fleet::Kind kind) const {
         switch (kind) {
             case fleet::Kind::request:
@@ -118,9 +129,13 @@ struct SampleFleet {
             case fleet::Kind::pair:
                 return encode_pair(pair());
             case fleet::Kind::record:
+                return encode_record(record());
+            case fleet::Kind::ceremony_offer:
+                return encode_offer(offer());
+            case fleet::Kind::ceremony_share:
                 break;
         }
-        return encode_record(record());
+        return encode_share(share());
     }
     /// All by the vault's key, with the number 4 or, in a request, 0.
     [[nodiscard]] Octets frame(fleet::Kind kind) const {

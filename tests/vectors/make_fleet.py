@@ -80,6 +80,8 @@ MAGIC = {
     "bundle": b"stekbndl",
     "pair": b"stekpair",
     "record": b"stekrcrd",
+    "ceremony_offer": b"stekoffr",
+    "ceremony_share": b"stekshre",
 }
 ROLES = {"origin": 1, "vault": 2, "machine": 3}
 STANDINGS = {"active": 1, "retired": 2}
@@ -268,6 +270,37 @@ def record(what, vault, vault_name, machine, name, location, counter, epoch, rev
     return frame(what, "record", vault, scalar(vault_name + " signing"), head + enc + sealed + wrapped, fields)
 
 
+def offer(what, vault, name, location, oaep):
+    spki, nonce_of_offer = rsa_spki(f"{name} RSA ceremony", 3072), made_up(f"{name} ceremony", 16)
+    body = struct.pack(">I64s16sBB", vault, location.encode(), nonce_of_offer, OAEP[oaep], 0) + spki
+    fields = {
+        "vault": vault,
+        "location": location,
+        "nonce": nonce_of_offer.hex(),
+        "oaep": oaep,
+        "public_key": spki.hex(),
+    }
+    return frame(what, "ceremony_offer", vault, scalar(name + " signing"), body, fields)
+
+
+def share(what, signer, signer_name, vault, name, location, epoch, oaep):
+    nonce_of_offer, check = made_up(f"{name} ceremony", 16), made_up(f"{location} check", 16)
+    wrapped = made_up(f"{name} wrapped seed", 384)
+    body = struct.pack(
+        ">I64s16sQ16sBB384s", vault, location.encode(), nonce_of_offer, epoch, check, OAEP[oaep], 0, wrapped
+    )
+    fields = {
+        "vault": vault,
+        "location": location,
+        "nonce": nonce_of_offer.hex(),
+        "epoch": epoch,
+        "check": check.hex(),
+        "oaep": oaep,
+        "wrapped": wrapped.hex(),
+    }
+    return frame(what, "ceremony_share", signer, scalar(signer_name + " signing"), body, fields)
+
+
 def frames():
     hour, epoch, long = 3600, 500_000, "x" * 64
     yield request("an origin asks", "origin", "origin-1", "")
@@ -321,6 +354,10 @@ def frames():
         "a record with fields at their bounds", 2**32 - 1, "X" * 64, 2**32 - 1, "M" * 64, long, 2**64 - 1,
         2**64 - 1, 2**32 - 1, (2**63 - 1,) * 3, 366 * 86400, "sha256", 1024,
     )
+    yield offer("an offer", 7, "ams1-second", "ams1", "sha1")
+    yield offer("an offer of the last vault", 2**32 - 1, "X" * 64, long, "sha256")
+    yield share("a share", 2, "ams1-vault", 7, "ams1-second", "ams1", epoch, "sha1")
+    yield share("a share for the last vault", 1, "x-first", 2**32 - 1, "X" * 64, long, 2**64 - 1, "sha256")
 
 
 text = (
