@@ -21,6 +21,8 @@ struct TlsContext {
     SSL_CTX* const ctx;
     const std::uint64_t id;  ///< never the same twice in a process
     FactsOfContext facts;
+    std::atomic<std::uint64_t> may_switch_seen{
+        0};                           ///< what may_switch_client_authentication() said, and when
     std::atomic<bool> forced{false};  ///< attach = force has taken the callback back
 };
 
@@ -32,6 +34,9 @@ struct Connection {
     RouteKey route = 0;
     const ContextFacts* expected = nullptr;        ///< what its audience was computed from
     std::array<std::uint8_t, 32> client_random{};  ///< tells whether it was in this handshake (SSL_clear)
+    // Of the first ticket that was made, or might have been, since the connection began:
+    const ContextFacts* sealed_as = nullptr;
+    std::array<std::uint8_t, 32> sealed_client_random{};
 };
 
 /// Null if there was no memory for it, or the object was made before we attached.
@@ -40,6 +45,8 @@ TlsContext* context_of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
 /// True if a connection that begins with `first` might be switched to another SSL_CTX of this process, and
 /// one of the two asks for client certificates. Takes a lock: for the first contact only.
 bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) noexcept;
+/// The same for each ticket, as it was at most a second ago. Takes that lock once a second.
+bool may_switch_client_authentication(const LibSsl& ssl, TlsContext& first) noexcept;
 /// The provider context that attached; null before.
 ProviderContext* attached_provider() noexcept;
 

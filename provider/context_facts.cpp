@@ -87,9 +87,16 @@ const ContextFacts* context_facts(std::uint16_t number) noexcept {
     return number == 0 ? nullptr : all_facts[number - 1U].load(std::memory_order_acquire);
 }
 
+struct FreeCertificate {
+    void operator()(X509* certificate) const noexcept { X509_free(certificate); }
+};
+
 /// The facts, and what tells that they are still true.
 struct FactsOfContext::Seen {
-    X509* certificate;  // owned reference: as long as it is held, no other certificate has this address
+    X509* certificate;
+    // As long as it is held, no other certificate has this address. The newest one holds it, which is enough:
+    // who finds an older one has asked for the context's certificate before.
+    mutable std::unique_ptr<X509, FreeCertificate> reference;
     int verify_mode;
     CaList ca_list;
     int ca_count;
@@ -102,13 +109,10 @@ struct FactsOfContext::Seen {
           ca_list(ca_list),
           ca_count(size_of(ca_list)),
           older(older) {
-        if (certificate != nullptr) {
-            X509_up_ref(certificate);
+        if (certificate != nullptr && X509_up_ref(certificate) == 1) {
+            reference.reset(certificate);
         }
     }
-    Seen(const Seen&) = delete;
-    Seen& operator=(const Seen&) = delete;
-    ~Seen() { X509_free(certificate); }
 };
 
 FactsOfContext::~FactsOfContext() {
@@ -133,7 +137,11 @@ const FactsOfContext::Seen* FactsOfContext::look(const LibSsl& ssl, const SSL_CT
     if (fresh->facts == nullptr) {
         return nullptr;  // not remembered: what failed may work next time
     }
+    const Seen* const older = known;
     if (seen_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
+        if (older != nullptr) {
+            older->reference.reset();
+        }
         return fresh.release();
     }
     return known;  // another thread's, of this same moment
@@ -149,8 +157,9 @@ const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx) no
 }
 
 const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept {
-    X509* certificate = ssl.certificate(connection);
-    if (certificate == ssl.ctx_certificate(ctx) && !asks_by_itself(ssl, ctx, connection)) {
+    X509* const of_context = ssl.ctx_certificate(ctx);
+    X509* const certificate = of_context != nullptr ? of_context : ssl.certificate(connection);
+    if (certificate == of_context && !asks_by_itself(ssl, ctx, connection)) {
         return of(ssl, ctx);
     }
     try {

@@ -1,6 +1,10 @@
 // What a connection stands for, as far as tickets care: whose certificate it shows, which clients it asks
 // for. Most servers say so in the SSL_CTX; some in each SSL (Node its verify mode, lighttpd its certificate
 // too).
+//
+// Of an SSL_CTX with several certificates (RSA and ECDSA) it is the default one, which was set last,
+// whichever of them a client gets: that is chosen for each connection anew, and before a ticket is opened
+// nobody knows it.
 #pragma once
 
 #include "provider/libssl.hpp"
@@ -30,7 +34,8 @@ const ContextFacts* context_facts(std::uint16_t number) noexcept;
 
 /// One SSL_CTX's facts, gathered when first asked for and again when its certificate, verify mode or CA list
 /// is another; kept in the SSL_CTX's ex_data. Thread-safe without locks in the steady state: published by
-/// one atomic pointer, old ones freed with the SSL_CTX.
+/// one atomic pointer. Of old ones 64 bytes stay, for a thread may be reading them, until the SSL_CTX is
+/// freed.
 class FactsOfContext {
   public:
     FactsOfContext() = default;
@@ -39,8 +44,8 @@ class FactsOfContext {
     FactsOfContext& operator=(const FactsOfContext&) = delete;
     /// Null if libcrypto fails, or the process has max_context_facts different ones already.
     const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
-    /// Those of a connection whose SSL_CTX it is now: the context's, unless the SSL has a certificate, verify
-    /// mode or CA list of its own; these are gathered each time.
+    /// Those of a connection whose SSL_CTX it is now: the context's, unless the SSL has a verify mode or CA
+    /// list of its own, or a certificate and the context has none; these are gathered each time.
     const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept;
 
   private:

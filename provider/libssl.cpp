@@ -35,7 +35,9 @@ bool fill(void* where, LibSsl& out) noexcept {
            (find(where, "SSL_SESSION_get_time_ex", out.session_time) ||
             find(where, "SSL_SESSION_get_time", out.session_time)) &&
            find(where, "SSL_get_rfd", out.rfd) && find(where, "SSL_get_client_random", out.client_random) &&
-           find(where, "SSL_set_max_early_data", out.set_max_early_data);
+           find(where, "SSL_set_max_early_data", out.set_max_early_data) &&
+           find(where, "SSL_get_finished", out.finished) &&
+           find(where, "SSL_get_num_tickets", out.num_tickets);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ struct LibSsl {
     decltype(&::SSL_get_rfd) rfd;
     decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;
+    decltype(&::SSL_get_finished) finished;
+    decltype(&::SSL_get_num_tickets) num_tickets;
 
     /// Looks in the global scope, then for a libssl.so.3 that is loaded but private (Python's). Null if there
     /// is none yet or a function is missing. Cheap once it has succeeded. Thread-safe.

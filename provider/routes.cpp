@@ -15,15 +15,44 @@ namespace {
 
 // A slot is one word, so that it is read and written whole: 48 bits of the key, then the number of the facts.
 constexpr unsigned number_bits = 16;
-std::array<std::atomic<std::uint64_t>, 16384> slots;
+using Slot = std::atomic<std::uint64_t>;
 
-std::atomic<std::uint64_t>& slot_of(RouteKey key) noexcept {
-    return slots[key % slots.size()];
+// A cache line of slots: a route may be in any of them, so that names displace each other only where there
+// are more of them than slots. 2 MiB of addresses; of memory, what is used.
+struct alignas(64) Shelf {
+    std::array<Slot, 8> slots;
+};
+std::array<Shelf, 32768> shelves;
+static_assert(shelves.size() <= std::size_t{1} << number_bits, "the tag does not have these bits of the key");
+
+// The lowest bits choose the shelf, the highest tell whose a slot is.
+Shelf& shelf_of(RouteKey key) noexcept {
+    return shelves[key % shelves.size()];
 }
 
-// The lowest bits choose the slot, the highest tell who is in it.
-std::uint64_t tag_of(RouteKey key) noexcept {
-    return key >> number_bits << number_bits;
+std::uint64_t tag_of(std::uint64_t key_or_slot) noexcept {
+    return key_or_slot >> number_bits << number_bits;
+}
+
+/// The slot with this route; null if there is none.
+Slot* find(RouteKey key) noexcept {
+    for (Slot& slot : shelf_of(key).slots) {
+        if (tag_of(slot.load(std::memory_order_relaxed)) == tag_of(key)) {
+            return &slot;
+        }
+    }
+    return nullptr;
+}
+
+/// A free slot; or one whose route has to make room, which one the key says.
+Slot& place_for(RouteKey key) noexcept {
+    auto& slots = shelf_of(key).slots;
+    for (Slot& slot : slots) {
+        if (slot.load(std::memory_order_relaxed) == 0) {
+            return slot;
+        }
+    }
+    return slots[key / shelves.size() % slots.size()];
 }
 
 /// Without it, whoever may choose server names could choose which of them displace each other.
@@ -77,7 +106,8 @@ void learn_route(RouteKey key, const ContextFacts& end) noexcept {
     if (key == 0) {
         return;
     }
-    auto& slot = slot_of(key);
+    Slot* const known = find(key);
+    Slot& slot = known != nullptr ? *known : place_for(key);
     const std::uint64_t wanted = tag_of(key) | end.number;
     if (slot.load(std::memory_order_relaxed) != wanted) {
         slot.store(wanted, std::memory_order_relaxed);
@@ -85,9 +115,10 @@ void learn_route(RouteKey key, const ContextFacts& end) noexcept {
 }
 
 const ContextFacts* forecast(RouteKey key) noexcept {
-    const std::uint64_t found = slot_of(key).load(std::memory_order_relaxed);
-    return key != 0 && tag_of(found) == tag_of(key) ? context_facts(static_cast<std::uint16_t>(found))
-                                                    : nullptr;
+    const Slot* const slot = key != 0 ? find(key) : nullptr;
+    const std::uint64_t found = slot != nullptr ? slot->load(std::memory_order_relaxed) : 0;
+    // It may have been given to another since.
+    return tag_of(found) == tag_of(key) ? context_facts(static_cast<std::uint16_t>(found)) : nullptr;
 }
 
 }  // namespace stek

@@ -24,8 +24,8 @@ using RouteKey = std::uint64_t;
 /// `fd` is the connection's socket, or -1: servers choose by its local address too. 0 if libcrypto fails.
 RouteKey route_key(std::uint64_t ctx_id, int fd, std::string_view server_name) noexcept;
 
-/// Remembers where a connection ended. Lock-free, in fixed memory: a route that is displaced by another costs
-/// one full handshake.
+/// Remembers where a connection ended. Lock-free, in fixed memory, which has room for 262,144 routes: one
+/// that is displaced by another costs a full handshake.
 void learn_route(RouteKey key, const ContextFacts& end) noexcept;
 /// Where the last one ended; null if none is remembered.
 const ContextFacts* forecast(RouteKey key) noexcept;

@@ -119,6 +119,17 @@ bool as_expected(const ContextFacts* end, const ContextFacts* expected) noexcept
     return end != nullptr && expected != nullptr && end->spki.empty() && end->clients == expected->clients;
 }
 
+/// Whether this is not the first handshake's ticket of the connection: libssl makes more of them after a
+/// client certificate that the program asked for later (TLS 1.3), and when it handshakes anew in the
+/// connection (TLS 1.2).
+bool goes_on(const Call& call) noexcept {
+    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
+        return call.connection.sealed_client_random == client_random(call);
+    }
+    unsigned char none = 0;  // the size of our Finished before this one is what it returns
+    return call.libssl.finished(call.ssl, &none, 0) > 0;
+}
+
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     const Settings& settings = call.provider.settings();
@@ -131,9 +142,18 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     if (by_our_ticket && as_expected(end, call.connection.expected)) {
         end = call.connection.expected;
     }
-    if (end != nullptr) {
-        // Of a resumed connection libssl knows the session's name only on TLS 1.2.
-        learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
+    if (!goes_on(call)) {
+        call.connection.sealed_as = end;
+        call.connection.sealed_client_random = client_random(call);
+        if (end != nullptr) {
+            // Of a resumed connection libssl knows the session's name only on TLS 1.2.
+            learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
+        }
+    } else if (end != call.connection.sealed_as) {
+        // The program asks for other client certificates by now, as Apache does for some of its resources.
+        // That is not where the next connection begins: nothing is learned from it, nor would a ticket lead
+        // there.
+        return declined(call.process, Decline::no_audience);
     }
     if (by_our_ticket && end != call.connection.expected) {
         return crossed(call, end);
@@ -150,6 +170,11 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
         return declined(call.process, Decline::too_old);
     }
     if (!by_our_ticket) {
+        // Of a session from the server's own cache (TLS 1.2) libssl knows the name only if the server has a
+        // servername callback. A ticket for no name would not open under the client's.
+        if (name == nullptr && call.libssl.session_reused(call.ssl) != 0) {
+            return declined(call.process, Decline::no_audience);
+        }
         const auto computed = audience_of(end, settings, server_name);
         if (!computed) {
             return declined(call.process, Decline::no_audience);
@@ -181,6 +206,7 @@ struct Outlook {
     RouteKey route = 0;
     const ContextFacts* facts = nullptr;
     bool unknown = false;  ///< it may end where clients must show who they are, or come from there
+    bool settled = true;   ///< no forecast: it stays as it is now
 };
 
 /// A server that has switched already (in its client hello callback: HAProxy, Apache), or that asks for
@@ -192,15 +218,21 @@ Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
     if (call.provider.settings().audience_replaces) {
         return outlook;
     }
-    const bool settled =
+    outlook.settled =
         call.ctx != call.connection.first_ctx || asks_by_itself(call.libssl, call.ctx, call.ssl);
     outlook.route = route_of(call, server_name);
-    outlook.facts = settled ? nullptr : forecast(outlook.route);
+    outlook.facts = outlook.settled ? nullptr : forecast(outlook.route);
     if (outlook.facts == nullptr) {
-        outlook.unknown = !settled && may_switch_client_authentication(call.libssl, call.ctx);
+        outlook.unknown = !outlook.settled && may_switch_client_authentication(call.libssl, call.ctx);
         outlook.facts = facts_of(call);
     }
     return outlook;
+}
+
+/// Whether the forecast has to be held against what came true, which is done when the next ticket is made.
+bool must_be_seen(const Call& call, const Outlook& outlook) noexcept {
+    TlsContext* first = outlook.settled ? nullptr : context_of(call.libssl, call.ctx);
+    return first != nullptr && may_switch_client_authentication(call.libssl, *first);
 }
 
 int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
@@ -236,7 +268,8 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         server_name = *parsed;
     }
     const Outlook outlook = look_ahead(call, server_name);
-    if (outlook.unknown) {
+    const bool tls13 = call.libssl.version(call.ssl) >= TLS1_3_VERSION;
+    if (outlook.unknown || (tls13 && call.libssl.num_tickets(call.ssl) == 0 && must_be_seen(call, outlook))) {
         return declined(call.process, Decline::foreign);
     }
     const auto computed = audience_of(outlook.facts, settings, server_name);
@@ -261,7 +294,7 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
+    if (tls13 || must_be_seen(call, outlook)) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);

@@ -177,26 +177,71 @@ BOOST_AUTO_TEST_CASE(a_route_that_changes_lets_nobody_in) {
     const World world;
     const Ctx open = server_ctx(world.identity);
     const Ctx strict = world.strict(world.identity, world.ca_one);
+    for (const int version : versions) {
+        Listener listener(world.identity, open.get());
+        const Ctx client = client_ctx(version);
+        const auto visit = [&](const Handshake& last, const Identity* who = nullptr) {
+            return connect(client.get(), listener.front.get(), last.session.get(), "b.example", who);
+        };
+        const Handshake first = visit({});
+        BOOST_TEST(visit(first).resumed);
+        listener.target = strict.get();
+        // No certificate was shown, and the server would think that one was.
+        const Handshake wrong = visit(first);
+        BOOST_TEST(!wrong.done);
+        ERR_clear_error();
+        // Now it is known: a full handshake.
+        const Handshake next = visit(first, &world.client_one);
+        BOOST_REQUIRE_MESSAGE(next.done, next.error);
+        BOOST_TEST(!next.resumed);
+        // The other way there is nothing to get: no new ticket, but no failure.
+        listener.target = open.get();
+        BOOST_TEST(visit(next, &world.client_one).done);
+        BOOST_TEST(!visit(next, &world.client_one).resumed);
+    }
+}
+
+// The forecast is held against what came true when the next ticket is made: where none will be, it cannot be.
+BOOST_AUTO_TEST_CASE(who_makes_no_tickets_opens_none_beside_client_authentication) {
+    const World world;
+    const Ctx open = server_ctx(world.identity);
     Listener listener(world.identity, open.get());
     const Ctx client = client_ctx(TLS1_3_VERSION);
-    const Handshake first = connect(client.get(), listener.front.get(), nullptr, "b.example");
-    BOOST_TEST(connect(client.get(), listener.front.get(), first.session.get(), "b.example").resumed);
+    const auto visit = [&](const Handshake& last) {
+        Handshake result =
+            connect(client.get(), listener.front.get(), last.session.get(), "b.example", &world.client_one);
+        BOOST_REQUIRE_MESSAGE(result.done, result.error);
+        return result;
+    };
+    const Handshake first = visit({});
+    SSL_CTX_set_num_tickets(listener.front.get(), 0);
+    BOOST_TEST(visit(first).resumed);
+    const Ctx strict = world.strict(world.identity, world.ca_one);
     listener.target = strict.get();
-    // No certificate was shown, and the server would think that one was.
-    const Handshake wrong = connect(client.get(), listener.front.get(), first.session.get(), "b.example");
-    BOOST_TEST(!wrong.done);
-    ERR_clear_error();
-    // Now it is known: a full handshake.
-    const Handshake next =
-        connect(client.get(), listener.front.get(), first.session.get(), "b.example", &world.client_one);
-    BOOST_REQUIRE_MESSAGE(next.done, next.error);
-    BOOST_TEST(!next.resumed);
-    // The other way there is nothing to get: no new ticket, but no failure.
-    listener.target = open.get();
-    const Handshake back =
-        connect(client.get(), listener.front.get(), next.session.get(), "b.example", &world.client_one);
-    BOOST_TEST(back.done);
-    BOOST_TEST(
-        !connect(client.get(), listener.front.get(), next.session.get(), "b.example", &world.client_one)
-             .resumed);
+    BOOST_TEST(!visit(first).resumed);
+}
+
+BOOST_AUTO_TEST_CASE(who_asks_takes_no_ticket_at_first_contact_where_it_may_go_on_to_who_does_not) {
+    const World world;
+    const auto ask = [&](const Ctx& ctx) {
+        SSL_CTX_set_verify(ctx.get(), SSL_VERIFY_PEER, [](int, X509_STORE_CTX*) { return 1; });
+    };
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version);
+        Handshake first;
+        {
+            const Listener before(world.identity);
+            ask(before.front);
+            first = connect(client.get(), before.front.get(), nullptr, "b.example", &world.client_one);
+            BOOST_REQUIRE(!first.ticket.empty());
+        }
+        // The only context of the process that asks is the one where each connection begins.
+        const Ctx open = server_ctx(world.identity);
+        const Listener listener(world.identity, open.get());
+        ask(listener.front);
+        const Handshake contact =
+            connect(client.get(), listener.front.get(), first.session.get(), "b.example", &world.client_one);
+        BOOST_REQUIRE_MESSAGE(contact.done, contact.error);
+        BOOST_TEST(!contact.resumed);
+    }
 }
