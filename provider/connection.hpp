@@ -22,7 +22,7 @@ struct TlsContext {
     const std::uint64_t id;  ///< never the same twice in a process
     FactsOfContext facts;
     std::atomic<std::uint64_t> may_switch_seen{
-        0};                           ///< what may_switch_client_authentication() said, and when
+        0};                           ///< context_changes then, and the answer in its lowest bit
     std::atomic<bool> forced{false};  ///< attach = force has taken the callback back
 };
 
@@ -45,7 +45,8 @@ TlsContext* context_of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
 /// True if a connection that begins with `first` might be switched to another SSL_CTX of this process, and
 /// one of the two asks for client certificates. Takes a lock: for the first contact only.
 bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) noexcept;
-/// The same for each ticket, as it was at most a second ago. Takes that lock once a second.
+/// The same for each ticket: takes that lock only after a context has come, gone or been found changed. One
+/// that was made and has not served yet may have begun to ask since.
 bool may_switch_client_authentication(const LibSsl& ssl, TlsContext& first) noexcept;
 /// The provider context that attached; null before.
 ProviderContext* attached_provider() noexcept;

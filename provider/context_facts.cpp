@@ -142,6 +142,7 @@ const FactsOfContext::Seen* FactsOfContext::look(const LibSsl& ssl, const SSL_CT
         if (older != nullptr) {
             older->reference.reset();
         }
+        context_changes.fetch_add(1, std::memory_order_release);
         return fresh.release();
     }
     return known;  // another thread's, of this same moment

@@ -29,6 +29,10 @@ struct ContextFacts {
 
 inline constexpr std::size_t max_context_facts = 65535;
 
+/// Counts the contexts that come, go, or are found to be others than they were: what was concluded from all
+/// of them holds as long as it stays.
+inline std::atomic<std::uint64_t> context_changes{1};
+
 /// The facts with this number. Lock-free.
 const ContextFacts* context_facts(std::uint16_t number) noexcept;
 

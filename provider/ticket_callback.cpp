@@ -172,7 +172,8 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     if (!by_our_ticket) {
         // Of a session from the server's own cache (TLS 1.2) libssl knows the name only if the server has a
         // servername callback. A ticket for no name would not open under the client's.
-        if (name == nullptr && call.libssl.session_reused(call.ssl) != 0) {
+        if (name == nullptr && !settings.audience_replaces && call.libssl.session_reused(call.ssl) != 0 &&
+            call.libssl.version(call.ssl) < TLS1_3_VERSION) {
             return declined(call.process, Decline::no_audience);
         }
         const auto computed = audience_of(end, settings, server_name);

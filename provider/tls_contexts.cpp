@@ -1,9 +1,7 @@
 // The SSL_CTXs of a process, for who must know what others there are.
 #include "provider/connection.hpp"
-#include "provider/timing.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <pthread.h>
 #include <vector>
@@ -27,7 +25,6 @@ Contexts& contexts() {
 }
 
 std::atomic<std::uint64_t> next_context_id{1};
-std::atomic<std::uint64_t> changes{1};  // of the contexts that there are
 std::atomic<bool> all_contexts_known{true};
 
 }  // namespace
@@ -36,7 +33,7 @@ TlsContext::TlsContext(SSL_CTX* ctx) noexcept : ctx(ctx), id(next_context_id.fet
     try {
         const std::lock_guard lock(contexts().mutex);
         contexts().all.push_back(this);
-        changes.fetch_add(1);
+        context_changes.fetch_add(1);
     } catch (const std::exception&) {
         all_contexts_known.store(false);
     }
@@ -45,7 +42,7 @@ TlsContext::TlsContext(SSL_CTX* ctx) noexcept : ctx(ctx), id(next_context_id.fet
 TlsContext::~TlsContext() {
     const std::lock_guard lock(contexts().mutex);
     std::erase(contexts().all, this);
-    changes.fetch_add(1);
+    context_changes.fetch_add(1);
 }
 
 bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) noexcept {
@@ -62,15 +59,13 @@ bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) n
 }
 
 bool may_switch_client_authentication(const LibSsl& ssl, TlsContext& first) noexcept {
-    // One word: the changes so far (32 bits), the second (31), the answer.
-    const std::uint64_t moment =
-        changes.load() << 32 | (coarse_seconds() << 1 & std::numeric_limits<std::uint32_t>::max());
+    const std::uint64_t now = context_changes.load(std::memory_order_acquire);
     const std::uint64_t seen = first.may_switch_seen.load(std::memory_order_relaxed);
-    if ((seen & ~std::uint64_t{1}) == moment) {
+    if (seen >> 1 == now) {
         return (seen & 1) != 0;
     }
     const bool may = may_switch_client_authentication(ssl, first.ctx);
-    first.may_switch_seen.store(moment | (may ? 1 : 0), std::memory_order_relaxed);
+    first.may_switch_seen.store(now << 1 | (may ? 1 : 0), std::memory_order_relaxed);
     return may;
 }
 
