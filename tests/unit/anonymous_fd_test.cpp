@@ -53,3 +53,17 @@ BOOST_AUTO_TEST_CASE(one_that_is_another_s_by_now_is_neither_used_nor_closed) {
     BOOST_TEST(is_open(number));
     ::close(number);
 }
+
+// Of the same kind, too: a server has its own eventfds.
+BOOST_AUTO_TEST_CASE(one_of_the_same_kind_that_is_another_s_is_told_apart) {
+    const Fd another(::eventfd(0, EFD_CLOEXEC));
+    const int number = ::eventfd(0, EFD_CLOEXEC);
+    {
+        const AnonymousFd owned(number);
+        BOOST_TEST(owned.get() == number);
+        BOOST_REQUIRE(::dup2(another.get(), number) == number);
+        BOOST_TEST(owned.get() == -1);
+    }
+    BOOST_TEST(is_open(number));
+    ::close(number);
+}

@@ -18,15 +18,15 @@ using namespace stek;
 
 namespace {
 
-/// Facts that differ, of contexts of the test's own.
+/// Facts that differ.
 struct Fixture {
     const ContextFacts* facts(int verify_mode) {
-        SSL_CTX_set_verify(ctx.get(), verify_mode, nullptr);
-        return of_ctx.of(*LibSsl::load(), ctx.get());
+        const std::unique_ptr<SSL, tests::SslFree> ssl(SSL_new(ctx.get()));
+        SSL_set_verify(ssl.get(), verify_mode, nullptr);
+        return facts_of(*LibSsl::load(), ssl.get());
     }
     tests::Identity identity{"a.example"};
     tests::Ctx ctx = tests::server_ctx(identity);
-    FactsOfContext of_ctx;
     const ContextFacts* open = facts(SSL_VERIFY_NONE);
     const ContextFacts* strict = facts(SSL_VERIFY_PEER);
 };
@@ -45,13 +45,30 @@ Fd bound_to(const char* address) {
 BOOST_FIXTURE_TEST_CASE(a_route_is_learned_changed_and_nothing_before, Fixture) {
     BOOST_REQUIRE((open != nullptr && strict != nullptr && open != strict));
     const RouteKey key = route_key(1, -1, "a.example");
-    BOOST_TEST((forecast(key) == nullptr));
-    learn_route(key, *open);
-    BOOST_TEST((forecast(key) == open));
-    learn_route(key, *strict);
-    BOOST_TEST((forecast(key) == strict));
-    learn_route(0, *open);
-    BOOST_TEST((forecast(0) == nullptr));
+    BOOST_TEST((forecast(key).facts == nullptr));
+    learn_route(key, *open, Way::given);
+    BOOST_TEST((forecast(key).facts == open));
+    BOOST_TEST((forecast(key).way == Way::given));
+    learn_route(key, *strict, Way::switched);
+    BOOST_TEST((forecast(key).facts == strict));
+    BOOST_TEST((forecast(key).way == Way::switched));
+    learn_route(0, *open, Way::stayed);
+    BOOST_TEST((forecast(0).facts == nullptr));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_route_is_doubtful_until_it_is_learned_again, Fixture) {
+    const RouteKey key = route_key(2, -1, "a.example"), other = route_key(2, -1, "b.example");
+    for (int i = 0; i < 600; ++i) {  // the count of doubts begins anew in between
+        learn_route(key, *open, i % 2 == 0 ? Way::given : Way::stayed);
+        BOOST_TEST(!forecast(key).doubtful);
+        doubt_routes();
+        learn_route(other, *strict, Way::switched);
+        BOOST_TEST(forecast(key).doubtful);
+        BOOST_TEST((forecast(key).facts == open));
+        BOOST_TEST((forecast(key).way == (i % 2 == 0 ? Way::given : Way::stayed)));
+        BOOST_TEST(doubts_are_fresh());
+        BOOST_TEST(!forecast(other).doubtful);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(a_route_is_of_one_context_address_and_name) {
@@ -71,11 +88,11 @@ BOOST_FIXTURE_TEST_CASE(tens_of_thousands_of_names_displace_none, Fixture) {
     std::vector<RouteKey> keys(50'000);
     for (std::size_t i = 0; i < keys.size(); ++i) {
         keys[i] = random();
-        learn_route(keys[i], i % 2 == 0 ? *open : *strict);
+        learn_route(keys[i], i % 2 == 0 ? *open : *strict, Way::switched);
     }
     std::size_t lost = 0;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        lost += forecast(keys[i]) == (i % 2 == 0 ? open : strict) ? 0 : 1;
+        lost += forecast(keys[i]).facts == (i % 2 == 0 ? open : strict) ? 0 : 1;
     }
     BOOST_TEST(lost == 0U);
 }
@@ -86,16 +103,16 @@ BOOST_FIXTURE_TEST_CASE(more_names_than_there_is_room_for_make_no_wrong_forecast
     std::vector<RouteKey> keys(1'000'000);
     for (std::size_t i = 0; i < keys.size(); ++i) {
         keys[i] = random();
-        learn_route(keys[i], i % 2 == 0 ? *open : *strict);
+        learn_route(keys[i], i % 2 == 0 ? *open : *strict, Way::switched);
     }
     std::size_t wrong = 0, there = 0;
     for (std::size_t i = 0; i < keys.size(); ++i) {
-        const ContextFacts* found = forecast(keys[i]);
+        const ContextFacts* found = forecast(keys[i]).facts;
         there += found != nullptr ? 1 : 0;
         wrong += found != nullptr && found != (i % 2 == 0 ? open : strict) ? 1 : 0;
     }
     BOOST_TEST(wrong == 0U);
     BOOST_TEST(there > 200'000U);
-    learn_route(keys.front(), *open);
-    BOOST_TEST((forecast(keys.front()) == open));
+    learn_route(keys.front(), *open, Way::stayed);
+    BOOST_TEST((forecast(keys.front()).facts == open));
 }
