@@ -7,7 +7,9 @@
 #include "provider/routes.hpp"
 #include "provider/ticket.hpp"
 
+#include <array>
 #include <atomic>
+#include <optional>
 
 namespace stek {
 
@@ -24,19 +26,22 @@ struct TlsContext {
     std::atomic<bool> forced{false};  ///< attach = force has taken the callback back
 };
 
+/// Of a ClientHello. The client may choose any, zeros too: what is not there must not compare equal to it.
+using ClientRandom = std::array<std::uint8_t, 32>;
+
 /// Beside an SSL. One thread at a time, as the SSL.
 struct Connection {
     SSL_CTX* first_ctx = nullptr;  ///< the one SSL_new was given; not owned, the SSL holds it
     TicketExchange exchange;
     // Of the ticket that was offered last, and had a key of the ring:
     RouteKey route = 0;
-    Forecast expected{};                           ///< what its audience was computed from
-    const ContextFacts* opened_as = nullptr;       ///< what the connection was at that moment
-    const SSL_CTX* opened_ctx = nullptr;           ///< and where it was
-    std::array<std::uint8_t, 32> client_random{};  ///< tells whether it was in this handshake (SSL_clear)
+    Forecast expected{};                      ///< what its audience was computed from
+    const ContextFacts* opened_as = nullptr;  ///< what the connection was at that moment
+    const SSL_CTX* opened_ctx = nullptr;      ///< and where it was
+    std::optional<ClientRandom> offered_in;   ///< tells whether it was in this handshake (SSL_clear)
     // Of the first ticket that was made, or might have been, since the connection began:
     const ContextFacts* sealed_as = nullptr;
-    std::array<std::uint8_t, 32> sealed_client_random{};
+    std::optional<ClientRandom> sealed_in;  ///< the same for TLS 1.3, where no other handshake follows
 };
 
 /// Null if there was no memory for it, or the object was made before we attached.

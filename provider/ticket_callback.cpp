@@ -58,8 +58,8 @@ RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
     return first != nullptr ? route_key(first->id, call.libssl.rfd(call.ssl), server_name) : 0;
 }
 
-std::array<std::uint8_t, 32> client_random(const Call& call) noexcept {
-    std::array<std::uint8_t, 32> random{};
+ClientRandom client_random(const Call& call) noexcept {
+    ClientRandom random{};
     call.libssl.client_random(call.ssl, random.data(), random.size());
     return random;
 }
@@ -151,22 +151,23 @@ Way way_to(const Call& call, const ContextFacts& end, RouteKey route, bool ticke
     return before.facts == &end && before.way == Way::given ? Way::given : Way::stayed;
 }
 
-/// Whether this is not the first handshake's ticket of the connection: libssl makes more of them after a
-/// client certificate that the program asked for later (TLS 1.3), and when it handshakes anew in the
-/// connection (TLS 1.2).
-bool goes_on(const Call& call) noexcept {
-    if (is_tls13(call)) {
-        return call.connection.sealed_client_random == client_random(call);
-    }
+/// Whether this is not the first handshake of the connection (TLS 1.2: renegotiation).
+bool handshakes_anew(const Call& call) noexcept {
     unsigned char none = 0;  // the size of our Finished before this one is what it returns
-    return call.libssl.finished(call.ssl, &none, 0) > 0;
+    return !is_tls13(call) && call.libssl.finished(call.ssl, &none, 0) > 0;
+}
+
+/// Whether this is not the ticket of the connection's first handshake: libssl makes more of them when it
+/// handshakes anew, and after a client certificate that the program asked for later (TLS 1.3).
+bool goes_on(const Call& call) noexcept {
+    return handshakes_anew(call) || (is_tls13(call) && call.connection.sealed_in == client_random(call));
 }
 
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     const Settings& settings = call.provider.settings();
     TicketExchange& exchange = call.connection.exchange;
-    const bool ticket_offered = call.connection.client_random == client_random(call);
+    const bool ticket_offered = call.connection.offered_in == client_random(call);
     const bool by_our_ticket = ticket_offered && exchange.opened && call.libssl.session_reused(call.ssl) != 0;
     const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
     const std::string_view server_name = name != nullptr ? name : "";
@@ -177,7 +178,7 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     }
     if (!goes_on(call)) {
         call.connection.sealed_as = end;
-        call.connection.sealed_client_random = client_random(call);
+        call.connection.sealed_in = client_random(call);
         if (end != nullptr) {
             // Of a resumed connection libssl knows the session's name only on TLS 1.2.
             const RouteKey route = by_our_ticket ? call.connection.route : route_of(call, server_name);
@@ -258,7 +259,7 @@ Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
     }
     outlook.route = route_of(call, server_name);
     outlook.now = facts_of(call);
-    const bool settled = call.ctx != call.connection.first_ctx || goes_on(call);
+    const bool settled = call.ctx != call.connection.first_ctx || handshakes_anew(call);
     if (!settled) {
         outlook.end = forecast(outlook.route);
     }
@@ -322,7 +323,8 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
     connection.expected = outlook.end;
     connection.opened_as = outlook.now;
     connection.opened_ctx = call.ctx;
-    connection.client_random = client_random(call);
+    connection.offered_in = client_random(call);
+    connection.sealed_in.reset();
     const bool tls13 = is_tls13(call);
     // What is to be seen is seen when the next ticket is made.
     if (outlook.unknown || (outlook.must_be_seen && tls13 && call.libssl.num_tickets(call.ssl) == 0)) {
