@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -64,26 +65,34 @@ void LossWatch::watch(const std::vector<WatchedFile>& files) {
         return;
     }
     drop();
+    missing_before_ = std::exchange(missing_, {});
     for (const auto& file : files)
         add(file);
 }
 
 void LossWatch::add(const WatchedFile& file) {
-    auto place = std::make_unique<Place>(Place{this, file, 0, 0});
-    if (!identify(file.path, place->device, place->inode))
-        return;
+    auto& place = *places_.emplace_back(std::make_unique<Place>(Place{this, file, 0, 0}));
     const auto directory = std::filesystem::path(file.path).parent_path();
-    const int result =
-        sd_event_add_inotify(loop_, &place->source, directory.c_str(),
-                             of_the_file(file) | of_the_directory | IN_ONLYDIR, on_event, place.get());
-    if (result == -ENOENT)
-        return;
-    must(result, directory);
-    places_.push_back(std::move(place));
-    auto& added = *places_.back();
+    if (identify(file.path, place.device, place.inode)) {
+        const int result =
+            sd_event_add_inotify(loop_, &place.source, directory.c_str(),
+                                 of_the_file(file) | of_the_directory | IN_ONLYDIR, on_event, &place);
+        if (result == -ENOENT)
+            place.inode = 0;
+        else
+            must(result, directory);
+    }
+    tell_if_missing(place);
+}
+
+void LossWatch::tell_if_missing(Place& place) {
+    const auto& file = place.file;
     struct stat status {};
-    if (::stat(file.path.c_str(), &status) != 0 || (file.inode && status.st_ino != file.inode))
-        must(sd_event_add_defer(loop_, &added.missing, on_missing, &added), directory);
+    if (::stat(file.path.c_str(), &status) == 0 && (!file.inode || status.st_ino == file.inode))
+        return;
+    missing_.push_back(file.path);
+    if (std::find(missing_before_.begin(), missing_before_.end(), file.path) == missing_before_.end())
+        must(sd_event_add_defer(loop_, &place.missing, on_missing, &place), file.path);
 }
 
 int LossWatch::on_missing(sd_event_source*, void* data) noexcept {

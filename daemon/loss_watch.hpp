@@ -29,9 +29,9 @@ class LossWatch {
     LossWatch& operator=(const LossWatch&) = delete;
     ~LossWatch() { drop(); }
 
-    /// From now on these files, by their paths, in their directories as they are now. A directory that is not
-    /// there is passed over: to be called again when it may have come. A file that is replaced by a rename is
-    /// not lost; one that is removed or moved away is, also if that was just before. Throws
+    /// From now on these files, by their paths, in their directories as they are now. A file that is replaced
+    /// by a rename is not lost; one that is removed or moved away is, with its directory or without, also if
+    /// that was just before; but one that was missing at the last call, too, is not lost again. Throws
     /// std::system_error.
     void watch(const std::vector<WatchedFile>& files);
 
@@ -46,6 +46,7 @@ class LossWatch {
     };
     void drop();
     void add(const WatchedFile& file);
+    void tell_if_missing(Place& place);
     [[nodiscard]] bool has_places_of(const std::vector<WatchedFile>& files) const;
     static int on_event(sd_event_source*, const struct inotify_event* event, void* place) noexcept;
     static int on_missing(sd_event_source*, void* place) noexcept;
@@ -53,6 +54,7 @@ class LossWatch {
     sd_event* loop_;
     std::function<void(const std::string& path)> lost_;
     std::vector<std::unique_ptr<Place>> places_;
+    std::vector<std::string> missing_, missing_before_;  ///< at the last two calls
 };
 
 }  // namespace stek::daemon

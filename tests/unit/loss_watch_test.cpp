@@ -88,9 +88,12 @@ BOOST_FIXTURE_TEST_CASE(a_directory_that_is_made_anew_is_watched_anew, Fixture) 
     const std::string directory = workspace.path() / "run";
     path = directory + "/ring";
     LossWatch watch(loop, [&](const std::string&) { ++losses; });
-    watch.watch({{path, true, {}}});  // there is no directory yet
-    run_all();
-    BOOST_TEST(losses == 0U);
+    for (int i = 0; i < 3; ++i) {
+        watch.watch({{path, true, {}}});  // there is no directory
+        run_all();
+        BOOST_TEST(losses == 1U);
+    }
+    losses = 0;
     for (unsigned round = 1; round < 3; ++round) {
         fs::create_directory(directory);
         watch.watch({{path, true, write()}});
