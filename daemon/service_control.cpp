@@ -34,8 +34,12 @@ json Service::answer(const Request& request) {
     }
     const auto attempted = [this](const std::function<Work::Next()>& piece) { return attempt(piece); };
     if (const auto* rotate = std::get_if<Rotate>(&request))
-        return work_->obey(*rotate, attempted);
-    return work_->obey(std::get<Revoke>(request), attempted);
+        return work_->obey(Order(*rotate), attempted);
+    if (const auto* revoke = std::get_if<Revoke>(&request))
+        return work_->obey(Order(*revoke), attempted);
+    if (const auto* enrol = std::get_if<EnrolMachine>(&request))
+        return work_->obey(PartyOrder(*enrol), attempted);
+    return work_->obey(PartyOrder(std::get<RetireMachine>(request)), attempted);
 }
 
 }  // namespace stek::daemon

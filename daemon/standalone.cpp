@@ -23,6 +23,9 @@ class Standalone final : public Work {
 
     Next run() override { return rotation_.run(); }
     json obey(const Order& order, const Attempt& attempt) override;
+    json obey(const PartyOrder&, const Attempt&) override {
+        return {{"ok", false}, {"error", "this stekd is no party of a fleet"}};
+    }
     Next reload(const std::function<void(const Config&)>& accept) override {
         auto config = load_config(rotation_.config().file);
         require_premises(config);

@@ -44,6 +44,7 @@ int location_of_its_own(const std::string& file, How how) {
 
 int party(const std::string& file, How how) {
     auto config = stek::fleet::load_fleet_config(file);
+    require_role(config);
     if (how == How::check)
         return stek::fleet::run_checks(config);
     require_premises(stek::fleet::common_config(config));

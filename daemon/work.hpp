@@ -6,6 +6,7 @@
 #include "daemon/health.hpp"
 #include "daemon/loss_watch.hpp"
 #include "daemon/plan.hpp"
+#include "daemon/request.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -37,6 +38,7 @@ class Work {
     virtual Next run() = 0;
     /// Does what somebody asked for over the control socket. Returns the reply, as control_client.hpp has it.
     virtual nlohmann::json obey(const Order& order, const Attempt& attempt) = 0;
+    virtual nlohmann::json obey(const PartyOrder& order, const Attempt& attempt) = 0;
     /// Reads the configuration file anew and goes on as run() does. `accept` is called before anything is
     /// changed, and may throw. If this throws, all is as it was.
     virtual Next reload(const std::function<void(const Config&)>& accept) = 0;

@@ -7,6 +7,7 @@
 #include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/durable_file.hpp"
 #include "daemon/fleet/known_lists.hpp"
+#include "daemon/fleet/list_desk.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/vault_session.hpp"
 #include "daemon/init_parts.hpp"
@@ -29,11 +30,16 @@ const std::string& location_of(const FleetConfig& config) {
     return config.location->name;
 }
 
+const std::string& own_state(const FleetConfig& config) {
+    refuse_as_root_of_anothers(config.state);
+    return config.state;
+}
+
 /// The lists first: a token is not asked for a party that nobody can look up.
 struct CeremonyDesk {
     explicit CeremonyDesk(const std::string& file)
         : config(load_fleet_config(file)),
-          lists(config.state, read_root_key(config.root), location_of(config)) {
+          lists(own_state(config), read_root_key(config.root), location_of(config)) {
         try {
             lists.refresh(*make_directory_engine(config.engine_directory));
         } catch (const EngineError& error) {

@@ -66,6 +66,8 @@ void check_module(const std::string& file, const FleetConfig& config) {
             throw daemon::ConfigError(file + ": " + key + ": must have the same module-path as the others, " +
                                       config.module_path());
     };
+    if (config.root_token)
+        same("root.uri", *config.root_token);
     if (config.location)
         same("location.uri", config.location->token);
     if (config.machine) {
@@ -77,7 +79,18 @@ void check_module(const std::string& file, const FleetConfig& config) {
 }  // namespace
 
 const std::string& FleetConfig::module_path() const {
-    return *(origin ? origin->token : location ? location->token : machine->token).module_path();
+    const auto& any = origin     ? origin->token
+                      : location ? location->token
+                      : machine  ? machine->token
+                                 : *root_token;
+    return *any.module_path();
+}
+
+void require_role(const FleetConfig& config) {
+    if (!config.has_role())
+        throw daemon::ConfigError(config.file +
+                                  ": [root] is for stekctl; for stekd there must be a role: [origin], "
+                                  "[location] or [machine]");
 }
 
 bool is_fleet_config(const std::string& file) {
@@ -104,8 +117,14 @@ FleetConfig load_fleet_config(const std::string& file) {
         config.location = read_location(std::move(*section));
     if (auto section = top.section_if_there("machine"))
         config.machine = read_machine(std::move(*section), config.location);
-    if (!config.origin && !config.location && !config.machine)
-        top.fail_key("engine", "there must be a role beside it: [origin], [location] or [machine]");
+    if (auto section = top.section_if_there("root")) {
+        config.root_token = section->uri("uri");
+        section->refuse_others();
+    }
+    if (!config.has_role() && !config.root_token)
+        top.fail_key("engine",
+                     "there must be a role beside it: [origin], [location] or [machine]; or [root], where "
+                     "the fleet's lists are signed");
 
     auto paths = top.section("paths");
     config.module_config = paths.path("module_config", "");

@@ -1,4 +1,5 @@
-// stekd.toml of a party of a fleet: which roles this stekd has, in place of [vault] and [ticket].
+// stekd.toml of a party of a fleet: which roles this stekd has, in place of [vault] and [ticket]; or of who
+// has the root key.
 #pragma once
 
 #include "daemon/config.hpp"
@@ -38,10 +39,12 @@ struct FleetConfig {
 
     std::string engine_directory;
     std::string root;  ///< PEM file: the root's public key, handed over at enrolment
+    std::optional<pkcs11::TokenUri> root_token;  ///< where the private half is, for stekctl only
 
     std::optional<Origin> origin;
     std::optional<Location> location;
     std::optional<Machine> machine;
+    [[nodiscard]] bool has_role() const noexcept { return origin || location || machine; }
 
     std::string module_config, provider, state, control, server_config, metrics;
 
@@ -52,7 +55,10 @@ struct FleetConfig {
 /// Whether the file is a fleet party's: it has an [engine]. Throws ConfigError if it is not TOML.
 bool is_fleet_config(const std::string& file);
 
-/// Throws ConfigError as load_config() does.
+/// Throws ConfigError as load_config() does. There is a role, or a root_token, or both.
 FleetConfig load_fleet_config(const std::string& file);
+
+/// For stekd. Throws ConfigError if there is no role.
+void require_role(const FleetConfig& config);
 
 }  // namespace stek::fleet

@@ -1,9 +1,11 @@
 #include "daemon/fleet/fleet_work.hpp"
 
 #include "daemon/clocks.hpp"
+#include "daemon/fleet/armour.hpp"
 #include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/engine_watch.hpp"
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/parties.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/stepped_engine.hpp"
@@ -51,6 +53,7 @@ class FleetWork final : public daemon::Work {
 
     Next run() override;
     json obey(const daemon::Order& order, const Attempt& attempt) override;
+    json obey(const daemon::PartyOrder& order, const Attempt& attempt) override;
     Next reload(const std::function<void(const Config&)>& accept) override;
     void listen(sd_event* loop, std::function<void()> due) override;
 
@@ -74,6 +77,7 @@ class FleetWork final : public daemon::Work {
     Next work(const std::function<void()>& piece);
     [[nodiscard]] json obey_rotate(bool revoke_old, const Attempt& attempt);
     [[nodiscard]] json obey_revoke(const daemon::Revoke& order, const Attempt& attempt);
+    [[nodiscard]] std::optional<PartyList> changed_machines(const daemon::PartyOrder& order);
 
     FleetConfig config_;
     Config common_;
@@ -249,6 +253,7 @@ void FleetWork::watch_engine() {
 
 daemon::Work::Next FleetWork::reload(const std::function<void(const Config&)>& accept) {
     auto config = load_fleet_config(config_.file);
+    require_role(config);
     auto common = common_config(config);
     daemon::require_premises(common);
     daemon::Readers readers(common.readers);
@@ -327,6 +332,50 @@ json FleetWork::obey(const daemon::Order& order, const Attempt& attempt) {
     if (const auto* rotate = std::get_if<daemon::Rotate>(&order))
         return obey_rotate(rotate->revoke_old, attempt);
     return obey_revoke(std::get<daemon::Revoke>(order), attempt);
+}
+
+/// Nothing if nothing is to be changed. Throws EnrolmentRefused, FrameError, EngineError.
+std::optional<PartyList> FleetWork::changed_machines(const daemon::PartyOrder& order) {
+    (void)lists_.refresh(*engine_);
+    const auto list = machines_or_first(lists_, config_.location->name);
+    const auto now = daemon::read_clocks().wall;
+    if (const auto* retire = std::get_if<daemon::RetireMachine>(&order))
+        return with_retired(list, retire->name, now);
+    const auto& enrol = std::get<daemon::EnrolMachine>(order);
+    const auto request = open_request(unarmour_request(enrol.request), lists_.fleet_id());
+    refuse_foreign_machine(request, config_.location->name);
+    return with_party(list, request, now);
+}
+
+json FleetWork::obey(const daemon::PartyOrder& order, const Attempt& attempt) {
+    if (!config_.location)
+        return {{"ok", false}, {"error", "machines are their location's to enrol and to retire"}};
+    std::optional<PartyList> list;
+    try {
+        list = changed_machines(order);
+    } catch (const EnrolmentRefused& error) {
+        return {{"ok", true}, {"declined", error.what()}};
+    } catch (const std::runtime_error& error) {
+        return {{"ok", false}, {"error", error.what()}};
+    }
+    const auto trouble = attempt([&] {
+        return work([&] {
+            parties_->issue_machines(list);
+            parties_->run(daemon::read_clocks());
+        });
+    });
+    // What was signed is in force, whatever else went wrong then.
+    const bool is_signed = !list || (lists_.machines() != nullptr && *lists_.machines() == *list);
+    if (!trouble.empty() && !is_signed)
+        return {{"ok", false}, {"error", trouble}};
+    json reply{{"ok", true}};
+    if (list)
+        reply["serial"] = list->serial;
+    if (list && std::holds_alternative<daemon::EnrolMachine>(order))
+        reply["number"] = list->parties.back().number;
+    if (!trouble.empty())
+        reply["warning"] = trouble;
+    return reply;
 }
 
 // --- what it says of itself ---

@@ -9,8 +9,7 @@
 namespace stek::fleet {
 namespace {
 
-constexpr char fleet_file[] = "fleet.list", machines_file[] = "machines.list";
-constexpr char fleet_key[] = "list", machines_key[] = "machines";
+constexpr char machines_file[] = "machines.list";
 
 std::vector<std::uint8_t> read_frame(const std::string& path) {
     auto frame = read_up_to(path, largest_frame(Kind::list));
@@ -30,6 +29,8 @@ KnownLists::KnownLists(std::string directory, const Point& root, std::string loc
       location_(std::move(location)),
       root_(root),
       fleet_id_(fleet_id_of(root)) {
+    if (directory_.empty())
+        return;
     load(fleet_file);  // first: it says who may have signed the other
     if (!location_.empty())
         load(machines_file);
@@ -62,7 +63,7 @@ bool KnownLists::look(Engine& engine, const std::string& bucket, const std::stri
     const auto& known = key == fleet_key ? fleet_ : machines_;
     try {
         const auto found = engine.get(bucket, key);
-        if (!found && known)
+        if (!found && known && !directory_.empty())
             put_back(engine, bucket, key, known->frame);
         if (!found || (known && known->frame == *found))
             return false;
@@ -95,7 +96,8 @@ void KnownLists::offer(Bytes frame) {
                          std::to_string(known->list.serial) + " is known: a replay");
     }
     // On the disk before it is believed: after a power cut an older one would undo a retirement.
-    replace_durably(directory_, list.location.empty() ? fleet_file : machines_file, frame);
+    if (!directory_.empty())
+        replace_durably(directory_, list.location.empty() ? fleet_file : machines_file, frame);
     known = Known{std::move(list), {frame.begin(), frame.end()}};
 }
 

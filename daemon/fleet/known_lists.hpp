@@ -22,8 +22,9 @@ namespace stek::fleet {
 /// them could undo a retirement: 0600, in a directory of 0700. One thread at a time.
 class KnownLists {
   public:
-    /// `directory` is there already (stekd's state directory). `location`: whose machines are of interest;
-    /// empty for an origin. A file that is not good is told and passed over. Throws std::system_error.
+    /// `directory` is there already (stekd's state directory); empty for who only looks: nothing is kept, and
+    /// nothing put back. `location`: whose machines are of interest; empty for an origin. A file that is not
+    /// good is told and passed over. Throws std::system_error.
     KnownLists(std::string directory, const Point& root, std::string location);
 
     /// Looks in the engine; puts back what the engine lost. True if there is a newer list than before. Frames
@@ -39,6 +40,14 @@ class KnownLists {
     [[nodiscard]] const PartyList* machines() const noexcept {
         return machines_ ? &machines_->list : nullptr;
     }
+    /// Their frames; good until the next refresh() or offer(). Empty before the first list.
+    [[nodiscard]] Bytes fleet_frame() const noexcept { return fleet_ ? Bytes(fleet_->frame) : Bytes(); }
+    [[nodiscard]] Bytes machines_frame() const noexcept {
+        return machines_ ? Bytes(machines_->frame) : Bytes();
+    }
+
+    /// The keys that they have in the engine's buckets, and the name of the fleet's file in the directory.
+    static constexpr char fleet_key[] = "list", machines_key[] = "machines", fleet_file[] = "fleet.list";
 
     /// The body of a frame that an active party of that role signed (role vault: of `location`, if not
     /// empty; role machine: of this location), and who it was; it points into a list, good until the next

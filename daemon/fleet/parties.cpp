@@ -2,6 +2,7 @@
 
 #include "daemon/fleet/durable_file.hpp"
 #include "daemon/fleet/engine_keys.hpp"
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/log.hpp"
 #include "provider/ring_file.hpp"
 
@@ -196,6 +197,20 @@ std::vector<KeyId> Parties::revoke(const std::function<bool(KeyId)>& which, cons
     if (!revoked.empty())
         location_->location.revoke(revoked, now, premises_.config.policy);
     return revoked;
+}
+
+void Parties::issue_machines(const std::optional<PartyList>& list) {
+    if (!location_)
+        throw std::invalid_argument("no location");
+    const auto& self = location_->self;
+    if (list) {
+        const Party* own = premises_.lists.fleet() != nullptr ? self.in(*premises_.lists.fleet()) : nullptr;
+        if (own == nullptr)
+            throw FrameError("vault " + self.name + " is not an active one in the fleet's list");
+        premises_.lists.offer(list_frame(self.fleet, own->number, self.signing.key.get(), *list));
+    }
+    store_list(premises_.engine, bucket::of_location(self.location), KnownLists::machines_key,
+               premises_.lists.machines_frame());
 }
 
 }  // namespace stek::fleet

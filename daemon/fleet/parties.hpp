@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,6 +47,10 @@ class Parties {
     void renew(const daemon::Now& now);
     /// An order for the location: those of its keys that are at hand in the engine.
     std::vector<KeyId> revoke(const std::function<bool(KeyId)>& which, const daemon::Now& now);
+    /// An order for the location: signs the list of its machines, and has the engine hold the newest one;
+    /// nothing: only the latter. Durable in the state directory before that. Throws FrameError (not in the
+    /// list), EngineError, what the token throws.
+    void issue_machines(const std::optional<PartyList>& list);
 
     [[nodiscard]] const Origin* origin() const noexcept;
     [[nodiscard]] const Location* location() const noexcept;

@@ -2,6 +2,7 @@
 
 #include "daemon/config.hpp"
 #include "daemon/error_queue.hpp"
+#include "daemon/init_parts.hpp"
 
 #include <memory>
 
@@ -31,6 +32,17 @@ Point read_root_key(const std::string& path) {
             "engine.root: " + path +
             " must be the fleet's root.pem, a P-256 public key (stekctl fleet init makes it)");
     return point;
+}
+
+void write_root_key(const std::string& path, const Point& root) {
+    const EmptyQueue queue;
+    const auto key = hpke::parse_point(root, "the root key");
+    const std::unique_ptr<BIO, decltype(&BIO_free)> text(BIO_new(BIO_s_mem()), BIO_free);
+    if (!text || PEM_write_bio_PUBKEY(text.get(), key.get()) != 1)
+        throw daemon::ConfigError("engine.root: libcrypto does not write the root key: " + newest_reason());
+    char* pem = nullptr;
+    const long size = BIO_get_mem_data(text.get(), &pem);
+    daemon::write_text(path, {pem, static_cast<std::size_t>(size)}, 0644);
 }
 
 }  // namespace stek::fleet

@@ -1,0 +1,109 @@
+#include "daemon/fleet/list_changes.hpp"
+
+#include <algorithm>
+
+namespace stek::fleet {
+namespace {
+
+PartyList next(const PartyList& list, std::int64_t now) {
+    PartyList changed = list;
+    ++changed.serial;
+    changed.signed_at = now;
+    return changed;
+}
+
+bool is_same(const Party& party, const EnrolmentRequest& request) {
+    return party.role == request.role && party.location == request.location &&
+           party.signing_key == request.signing_key && party.sealing_key == request.sealing_key;
+}
+
+const char* name_of(Role role) {
+    switch (role) {
+        case Role::origin:
+            return "origin";
+        case Role::vault:
+            return "vault";
+        case Role::machine:
+            return "machine";
+    }
+    return "party";
+}
+
+}  // namespace
+
+std::string in_words(Role role, const std::string& name, const std::string& location) {
+    return std::string(name_of(role)) + " " + name + (location.empty() ? "" : " of location " + location);
+}
+
+std::optional<PartyList> with_party(const PartyList& list, const EnrolmentRequest& request,
+                                    std::int64_t now) {
+    if (const Party* party = list.find(request.name)) {
+        const auto who = in_words(party->role, party->name, party->location);
+        if (party->standing != Standing::active)
+            throw EnrolmentRefused(who + " was retired, and a name is given once: let it ask by another one");
+        if (!is_same(*party, request))
+            throw EnrolmentRefused(
+                who +
+                " is enrolled with other keys. If its token was made anew: retire it, and let it ask by "
+                "another name; if not, somebody wants to be taken for it");
+        return {};
+    }
+    if (list.parties.size() >= PartyList::max_parties)
+        throw EnrolmentRefused("the list is full: it has " + std::to_string(list.parties.size()) +
+                               " parties, retired ones too");
+    PartyList changed = next(list, now);
+    Party party;
+    party.number = list.parties.empty() ? 1 : list.parties.back().number + 1;
+    party.role = request.role;
+    party.standing = Standing::active;
+    party.name = request.name;
+    party.location = request.location;
+    party.signing_key = request.signing_key;
+    party.sealing_key = request.sealing_key;
+    changed.parties.push_back(std::move(party));
+    return changed;
+}
+
+std::optional<PartyList> with_retired(const PartyList& list, std::string_view name, std::int64_t now) {
+    PartyList changed = next(list, now);
+    const auto found = std::ranges::find(changed.parties, name, &Party::name);
+    if (found == changed.parties.end())
+        throw EnrolmentRefused("nobody of the name " + std::string(name) + " is in the list");
+    if (found->standing == Standing::retired)
+        return {};
+    found->standing = Standing::retired;
+    return changed;
+}
+
+PartyList machines_or_first(const KnownLists& lists, const std::string& location) {
+    if (lists.machines() != nullptr)
+        return *lists.machines();
+    PartyList first;
+    first.location = location;
+    return first;
+}
+
+void refuse_foreign_machine(const EnrolmentRequest& request, const std::string& location) {
+    if (request.role != Role::machine || request.location != location)
+        throw EnrolmentRefused(in_words(request.role, request.name, request.location) +
+                               " is no machine of location " + location);
+}
+
+std::vector<std::uint8_t> list_frame(const FleetId& fleet, PartyNumber signer, EVP_PKEY* key,
+                                     const PartyList& list) {
+    return make_frame({Kind::list, fleet, signer}, encode_list(list),
+                      [key](Bytes bytes) { return sign_with(key, bytes); });
+}
+
+void store_list(Engine& engine, const std::string& bucket, const std::string& key, Bytes frame) {
+    if (frame.empty())
+        return;
+    try {
+        if (const auto there = engine.get(bucket, key); there && std::ranges::equal(*there, frame))
+            return;
+    } catch (const OversizedValue&) {  // NOLINT(bugprone-empty-catch): noise, which is written over
+    }
+    engine.put(bucket, key, frame);
+}
+
+}  // namespace stek::fleet
