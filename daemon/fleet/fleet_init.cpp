@@ -29,11 +29,16 @@ daemon::WouldOverwrite another_fleets_list(const Engine& engine) {
                                   "done: give this fleet an engine of its own");
 }
 
-TokenKey make_root(TokenSession& token) {
-    if (!token.keys().numbers(Use::root).empty())
-        throw pkcs11::TokenError("token " + token.label() +
-                                 " holds half of a root key, or several: this init cannot tell whether a "
-                                 "fleet depends on it. Remove the object \"stekd root\" if none does");
+/// Half a key is what a kill left while it was made: no list was ever signed with it, for then there would be
+/// one.
+TokenKey make_root(TokenSession& token, const std::string& state) {
+    if (!token.keys().numbers(Use::root).empty()) {
+        if (std::filesystem::exists(state + "/" + KnownLists::fleet_file))
+            throw pkcs11::TokenError("token " + token.label() +
+                                     " holds half of a root key only, and there is a fleet (" + state + "/" +
+                                     KnownLists::fleet_file + "): nothing was done");
+        token.keys().destroy(Use::root, 0);
+    }
     auto root = token.keys().make(Use::root);
     token.sync();
     return root;
@@ -62,7 +67,7 @@ NewFleet init_fleet(const FleetConfig& config) {
     if (!root && is_taken)
         throw another_fleets_list(*engine);
     if (!root)
-        root = make_root(token);
+        root = make_root(token, config.state);
 
     KnownLists lists(config.state, root->point, "");
     (void)lists.refresh(*engine);

@@ -182,7 +182,8 @@ TokenKey TokenKeys::make(Use use, std::uint64_t number) {
 
 std::optional<TokenKey> TokenKeys::find(Use use, std::uint64_t number) {
     const auto point = read_point(use, number);
-    if (!point || halves(CKO_PRIVATE_KEY, use, number).size() != 1)
+    const auto private_half = halves(CKO_PRIVATE_KEY, use, number);
+    if (!point || private_half.size() != 1 || !is_whole(private_half.front()))
         return {};
     auto key = libp11_->find(label_of(use), id_of(number));
     if (!key)
@@ -216,6 +217,13 @@ std::vector<CK_OBJECT_HANDLE> TokenKeys::halves(CK_OBJECT_CLASS half, Use use, s
         .text(CKA_LABEL, label_of(use))
         .bytes(CKA_ID, id_of(number));
     return session_->find(pattern);
+}
+
+// SoftHSM gives a private key its label first and its value last, together with CKA_LOCAL (seen with a kill
+// in between). Every token has that set for what was made in it: a key that somebody has brought is none.
+bool TokenKeys::is_whole(CK_OBJECT_HANDLE private_half) {
+    const auto made_here = session_->attribute(private_half, CKA_LOCAL);
+    return !made_here || (made_here->size() == sizeof(CK_BBOOL) && made_here->front() == CK_TRUE);
 }
 
 // CKA_EC_POINT is the point in a DER OCTET STRING (PKCS#11 2.40 mechanisms, section 2.3.3).

@@ -64,6 +64,7 @@ class TokenKeys {
   private:
     struct Libp11;
     std::vector<CK_OBJECT_HANDLE> halves(CK_OBJECT_CLASS half, Use use, std::uint64_t number);
+    [[nodiscard]] bool is_whole(CK_OBJECT_HANDLE private_half);
     std::optional<hpke::Point> read_point(Use use, std::uint64_t number);
 
     pkcs11::Session* session_;

@@ -92,7 +92,7 @@ class Scene {
 
   private:
     static test::Arguments command(const test::Arguments& step) {
-        test::Arguments all{STEK_CEREMONY, "ceremony"};
+        test::Arguments all{STEK_FLEET, "fleet", "ceremony"};
         all.insert(all.end(), step.begin(), step.end());
         return all;
     }

@@ -5,6 +5,7 @@
 #include "daemon/hpke.hpp"
 #include "tests/fixtures/softhsm.hpp"
 
+#include <array>
 #include <string_view>
 
 #include <boost/test/unit_test.hpp>
@@ -163,6 +164,35 @@ BOOST_AUTO_TEST_CASE(half_a_pair_is_none_and_can_be_destroyed) {
     keys.destroy(Use::pre_key, 5);
     BOOST_TEST(keys.numbers(Use::pre_key).empty());
     BOOST_CHECK_NO_THROW(keys.make(Use::pre_key, 5));
+}
+
+// As a kill leaves it while SoftHSM writes the private half, and as who plants a key of his own would.
+BOOST_AUTO_TEST_CASE(a_key_that_was_not_made_in_the_token_is_none) {
+    Scene scene;
+    TokenKeys keys(*scene.session);
+    (void)keys.make(Use::signing);
+    scene.session->destroy(private_half(*scene.session, "stekd signing"));
+    constexpr std::array<std::uint8_t, 10> p256{0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    constexpr std::array<std::uint8_t, 8> id{};
+    std::array<std::uint8_t, 32> scalar{};
+    scalar.back() = 7;
+    pkcs11::Attributes planted;
+    planted.number(CKA_CLASS, CKO_PRIVATE_KEY)
+        .number(CKA_KEY_TYPE, CKK_EC)
+        .flag(CKA_TOKEN, true)
+        .flag(CKA_PRIVATE, true)
+        .bytes(CKA_ID, id)
+        .text(CKA_LABEL, "stekd signing")
+        .flag(CKA_SENSITIVE, true)
+        .flag(CKA_EXTRACTABLE, false)
+        .flag(CKA_SIGN, true)
+        .bytes(CKA_EC_PARAMS, p256)
+        .bytes(CKA_VALUE, scalar);
+    scene.session->create(planted);
+    BOOST_TEST(!keys.find(Use::signing));
+    keys.destroy(Use::signing, 0);
+    (void)keys.make(Use::signing);
+    BOOST_TEST(keys.find(Use::signing).has_value());
 }
 
 BOOST_AUTO_TEST_CASE(a_key_does_what_its_use_needs_and_no_more) {

@@ -1,5 +1,5 @@
-// `stekctl fleet ceremony` alone, to be killed.
-#include "daemon/fleet/command_ceremony.hpp"
+// `stekctl fleet` alone, to be killed: stekctl itself may not be traced.
+#include "daemon/fleet/command_fleet.hpp"
 
 #include <exception>
 #include <iostream>
@@ -7,9 +7,9 @@
 #include <CLI/CLI.hpp>
 
 int main(int argc, char** argv) {
-    CLI::App app("", "fleet");
+    CLI::App app("", "stekctl");
     stek::daemon::Chosen chosen;
-    stek::fleet::add_ceremony(app, chosen);
+    stek::fleet::add_fleet(app, chosen);
     try {
         app.parse(argc, argv);
         return chosen();
