@@ -109,7 +109,13 @@ void add_retire(CLI::App& fleet, daemon::Chosen& chosen) {
     const auto options = std::make_shared<Options>();
     auto* command = fleet.add_subcommand("retire", "ends an enrolment: no later key is for that party");
     add_config_option(*command, options->config);
-    command->add_option("name", options->name, "the party's name")->required();
+    command->add_option("name", options->name, "the party's name")
+        ->required()
+        ->check(CLI::Validator(
+            [](const std::string& text) {
+                return is_party_name(text) ? "" : "must be 1 to 64 of letters, digits, '_' and '-'";
+            },
+            ""));
     auto* now = command->add_flag("--now", options->now,
                                   "and has an origin make a new revision of the keys that it knows");
     command

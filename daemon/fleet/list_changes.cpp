@@ -65,6 +65,9 @@ std::optional<PartyList> with_party(const PartyList& list, const EnrolmentReques
 }
 
 std::optional<PartyList> with_retired(const PartyList& list, std::string_view name, std::int64_t now) {
+    // It is repeated in what people read.
+    if (!is_party_name(name))
+        throw EnrolmentRefused("a party's name is 1 to 64 of letters, digits, '_' and '-'");
     PartyList changed = next(list, now);
     const auto found = std::ranges::find(changed.parties, name, &Party::name);
     if (found == changed.parties.end())

@@ -5,6 +5,7 @@
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/vault_session.hpp"
 
+#include <filesystem>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -33,8 +34,11 @@ bool stekd_runs(const FleetConfig& config) {
 }
 
 void refuse_as_root_of_anothers(const std::string& state) {
+    // Where it is to be made, it is the directory's around it.
+    const auto around = std::filesystem::path(state).parent_path();
     struct stat status {};
-    if (::geteuid() != 0 || ::stat(state.c_str(), &status) != 0 || status.st_uid == 0)
+    if (::geteuid() != 0 || (::stat(state.c_str(), &status) != 0 && ::stat(around.c_str(), &status) != 0) ||
+        status.st_uid == 0)
         return;
     const passwd* owner = ::getpwuid(status.st_uid);
     const std::string name = owner != nullptr ? owner->pw_name : "#" + std::to_string(status.st_uid);

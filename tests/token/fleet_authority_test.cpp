@@ -141,6 +141,11 @@ BOOST_FIXTURE_TEST_CASE(root_leaves_nothing_in_anothers_state, OriginScene) {
     check_outcome(approve("o1", "root", fingerprint), exit_config, "is nobody's");
     check_outcome(fleet({"retire", "o1"}, "root"), exit_config, "is nobody's");
     BOOST_TEST(list().serial == 1U);
+    // Nor where it would be made.
+    std::filesystem::remove_all(in("o1.state"));
+    BOOST_REQUIRE(::chown(workspace.path().c_str(), nobody, nobody) == 0);
+    check_outcome(fleet({"enroll", "origin"}, "o1"), exit_config, "runuser -u nobody");
+    BOOST_TEST(!std::filesystem::exists(in("o1.state")));
 }
 
 // --- approve ---
@@ -284,6 +289,7 @@ BOOST_FIXTURE_TEST_CASE(machines_are_their_locations_affair, Scene) {
 BOOST_FIXTURE_TEST_CASE(retired_for_good, OriginScene) {
     BOOST_REQUIRE(approve("o1", "root", fingerprint).exit_code == exit_ok);
     check_outcome(fleet({"retire", "nobody"}, "root"), exit_declined, "nobody of the name");
+    check_outcome(fleet({"retire", "no.body"}, "root"), exit_usage, "must be 1 to 64");
     check_outcome(fleet({"retire", "o1"}, "o1"), exit_declined, "neither [root]");
     check_outcome(fleet({"retire", "o1"}, "root"), exit_ok, "is retired: list 3");
     BOOST_TEST((list().find("o1")->standing == Standing::retired));

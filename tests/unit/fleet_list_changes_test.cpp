@@ -49,7 +49,10 @@ BOOST_AUTO_TEST_CASE(what_is_refused) {
     resealed.sealing_key = memory_pair().point;
     BOOST_CHECK_THROW(with_party(list, resealed, 2000), EnrolmentRefused);
     BOOST_CHECK_THROW(with_retired(list, "v2", 2000), EnrolmentRefused);
-    BOOST_CHECK_THROW(with_retired(list, "", 2000), EnrolmentRefused);
+    for (const auto* name : {"", "v 1", "v1\n", "\033[2J"})
+        BOOST_CHECK_EXCEPTION(with_retired(list, name, 2000), EnrolmentRefused, [](const auto& error) {
+            return std::string(error.what()).starts_with("a party's name is");
+        });
     const auto retired = with_retired(list, "v1", 2000).value();
     BOOST_CHECK_THROW(with_party(retired, request, 3000), EnrolmentRefused);
     BOOST_CHECK_THROW(refuse_foreign_machine(request, "fra1"), EnrolmentRefused);
