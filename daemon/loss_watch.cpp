@@ -95,10 +95,13 @@ void LossWatch::tell_if_missing(Place& place) {
         must(sd_event_add_defer(loop_, &place.missing, on_missing, &place), file.path);
 }
 
-int LossWatch::on_missing(sd_event_source*, void* data) noexcept {
-    const auto& place = *static_cast<Place*>(data);
+void LossWatch::tell(const Place& place) {
     const auto path = place.file.path;  // the place may be gone when it returns
     place.owner->lost_(path);
+}
+
+int LossWatch::on_missing(sd_event_source*, void* data) noexcept {
+    tell(*static_cast<const Place*>(data));
     return 0;
 }
 
@@ -109,10 +112,8 @@ int LossWatch::on_event(sd_event_source*, const inotify_event* event, void* data
     const bool its_file = (event->mask & of_the_file(place.file)) != 0 && event->len != 0 &&
                           std::filesystem::path(place.file.path).filename() == event->name &&
                           ((event->mask & IN_MOVED_TO) == 0 || is_another(place.file));
-    if (its_file || (event->mask & of_the_directory) != 0) {
-        const auto path = place.file.path;  // the place may be gone when it returns
-        place.owner->lost_(path);
-    }
+    if (its_file || (event->mask & of_the_directory) != 0)
+        tell(place);
     return 0;
 }
 

@@ -48,6 +48,7 @@ class LossWatch {
     void add(const WatchedFile& file);
     void tell_if_missing(Place& place);
     [[nodiscard]] bool has_places_of(const std::vector<WatchedFile>& files) const;
+    static void tell(const Place& place);
     static int on_event(sd_event_source*, const struct inotify_event* event, void* place) noexcept;
     static int on_missing(sd_event_source*, void* place) noexcept;
 
