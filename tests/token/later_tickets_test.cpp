@@ -39,6 +39,16 @@ struct World {
     Identity identity{"a.example"}, client_identity{"client"};
 };
 
+/// TLS 1.2 with a server that keeps sessions, which a client without tickets gets into by their ids.
+struct CachingWorld : World {
+    explicit CachingWorld(const std::map<std::string, std::string>& more = {}) : World(more) {
+        SSL_CTX_set_options(without_tickets.get(), SSL_OP_NO_TICKET);
+        SSL_CTX_set_session_cache_mode(server.get(), SSL_SESS_CACHE_SERVER);
+    }
+    Ctx server = server_ctx(identity), client = client_ctx(TLS1_2_VERSION);
+    Ctx without_tickets = client_ctx(TLS1_2_VERSION);
+};
+
 Session copy(const Session& session) {
     return Session(session ? SSL_SESSION_dup(session.get()) : nullptr);
 }
@@ -152,47 +162,41 @@ BOOST_AUTO_TEST_CASE(a_renegotiation_teaches_nothing) {
 }
 
 BOOST_AUTO_TEST_CASE(an_ssl_that_is_used_again_makes_tickets_for_what_it_serves_now) {
-    const World world;
-    const Ctx server = server_ctx(world.identity), client = client_ctx(TLS1_2_VERSION);
-    const Ctx without_tickets = client_ctx(TLS1_2_VERSION);
-    SSL_CTX_set_options(without_tickets.get(), SSL_OP_NO_TICKET);
-    SSL_CTX_set_session_cache_mode(server.get(), SSL_SESS_CACHE_SERVER);
-    SSL_CTX_set_tlsext_servername_callback(server.get(), keep_name);
-    const Handshake by_ticket = connect(client.get(), server.get(), nullptr, "a.example");
-    const Handshake by_id = connect(without_tickets.get(), server.get(), nullptr, "b.example");
+    const CachingWorld world;
+    SSL_CTX_set_tlsext_servername_callback(world.server.get(), keep_name);
+    const Handshake by_ticket = connect(world.client.get(), world.server.get(), nullptr, "a.example");
+    const Handshake by_id = connect(world.without_tickets.get(), world.server.get(), nullptr, "b.example");
     BOOST_REQUIRE(!by_ticket.ticket.empty());
     BOOST_REQUIRE(by_id.ticket.empty());
-    const Ssl ssl(SSL_new(server.get()));
-    Pair first(client.get(), ssl.get(), "a.example", by_ticket.session);
+    const Ssl ssl(SSL_new(world.server.get()));
+    Pair first(world.client.get(), ssl.get(), "a.example", by_ticket.session);
     BOOST_TEST(first.resumed());
     first.end();
     BOOST_REQUIRE(SSL_clear(ssl.get()) == 1);
-    Pair second(client.get(), ssl.get(), "b.example", by_id.session);
+    Pair second(world.client.get(), ssl.get(), "b.example", by_id.session);
     BOOST_TEST(second.resumed());
     const Session of_second = second.session();
     second.end();
     BOOST_REQUIRE(!ticket_of(of_second.get()).empty());
-    BOOST_TEST(connect(client.get(), server.get(), copy(of_second).get(), "b.example").resumed);
-    BOOST_TEST(!connect(client.get(), server.get(), copy(of_second).get(), "a.example").resumed);
+    BOOST_TEST(connect(world.client.get(), world.server.get(), of_second.get(), "b.example").resumed);
+    BOOST_TEST(!connect(world.client.get(), world.server.get(), of_second.get(), "a.example").resumed);
 }
 
 // libssl knows its name only where the server has a servername callback, and a ticket for no name would open
 // nothing.
 BOOST_AUTO_TEST_CASE(a_cached_session_whose_name_is_not_known_gets_no_ticket) {
-    const World world;
-    const Ctx server = server_ctx(world.identity), client = client_ctx(TLS1_2_VERSION);
-    const Ctx without_tickets = client_ctx(TLS1_2_VERSION);
-    SSL_CTX_set_options(without_tickets.get(), SSL_OP_NO_TICKET);
-    SSL_CTX_set_session_cache_mode(server.get(), SSL_SESS_CACHE_SERVER);
+    const CachingWorld world;
     for (const bool known : {false, true}) {
         if (known) {
-            SSL_CTX_set_tlsext_servername_callback(server.get(), keep_name);
+            SSL_CTX_set_tlsext_servername_callback(world.server.get(), keep_name);
         }
-        const Handshake by_id = connect(without_tickets.get(), server.get(), nullptr, "a.example");
-        const Handshake next = connect(client.get(), server.get(), by_id.session.get(), "a.example");
+        const Handshake by_id =
+            connect(world.without_tickets.get(), world.server.get(), nullptr, "a.example");
+        const Handshake next =
+            connect(world.client.get(), world.server.get(), by_id.session.get(), "a.example");
         BOOST_TEST(next.resumed);
         BOOST_TEST(next.ticket.empty() != known);
-        BOOST_TEST(connect(client.get(), server.get(), next.session.get(), "a.example").resumed);
+        BOOST_TEST(connect(world.client.get(), world.server.get(), next.session.get(), "a.example").resumed);
     }
 }
 
@@ -209,19 +213,17 @@ int keep(SSL*, SSL_SESSION* session) {
 
 BOOST_AUTO_TEST_CASE(tickets_of_a_cached_session_end_with_it) {
     constexpr int max_lineage = 100;
-    const World world({{"max-lineage", std::to_string(max_lineage)}});
-    const Ctx server = server_ctx(world.identity), client = client_ctx(TLS1_2_VERSION);
-    const Ctx without_tickets = client_ctx(TLS1_2_VERSION);
-    SSL_CTX_set_options(without_tickets.get(), SSL_OP_NO_TICKET);
-    SSL_CTX_set_session_cache_mode(server.get(), SSL_SESS_CACHE_SERVER);
-    SSL_CTX_sess_set_new_cb(server.get(), keep);
-    SSL_CTX_set_tlsext_servername_callback(server.get(), keep_name);
+    const CachingWorld world({{"max-lineage", std::to_string(max_lineage)}});
+    SSL_CTX_sess_set_new_cb(world.server.get(), keep);
+    SSL_CTX_set_tlsext_servername_callback(world.server.get(), keep_name);
     for (const int age : {max_lineage / 2, 2 * max_lineage}) {
-        const Handshake first = connect(without_tickets.get(), server.get(), nullptr, "a.example");
+        const Handshake first =
+            connect(world.without_tickets.get(), world.server.get(), nullptr, "a.example");
         BOOST_REQUIRE(cached);
         SSL_SESSION_set_timeout(cached.get(), 10 * max_lineage);
         SSL_SESSION_set_time(cached.get(), std::time(nullptr) - age);
-        const Handshake next = connect(client.get(), server.get(), first.session.get(), "a.example");
+        const Handshake next =
+            connect(world.client.get(), world.server.get(), first.session.get(), "a.example");
         BOOST_REQUIRE(next.resumed);
         BOOST_TEST(next.ticket.empty() == (age > max_lineage));
     }
