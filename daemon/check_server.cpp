@@ -2,9 +2,11 @@
 
 #include "provider/settings.hpp"
 
+#include <cerrno>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <unistd.h>
 
 #include <openssl/conf.h>
 #include <openssl/err.h>
@@ -64,8 +66,32 @@ void compare(const std::string& key, const std::string& servers, const std::stri
         wrong(key + " = " + servers + ", but " + in_toml + " = " + stekds);
 }
 
-std::string token_of(const pkcs11::TokenUri& uri) {
-    return uri.token_label().value_or("");
+/// A server's URI may leave out what stekd's names; it must not name anything else.
+void check_token(const pkcs11::TokenUri& servers, const pkcs11::TokenUri& stekds) {
+    compare("module-path of token", servers.module_path().value_or(""), "that of ticket.uri",
+            stekds.module_path().value_or(""));
+    compare("token's label", servers.token_label().value_or(""), "that of ticket.uri",
+            stekds.token_label().value_or(""));
+    const auto meant = stekds.choice();
+    for (const auto& [attribute, value] : servers.choice()) {
+        const auto same = meant.find(attribute);
+        compare("token's " + attribute, value, "that of ticket.uri",
+                same != meant.end() ? same->second : "(none)");
+    }
+}
+
+/// Whether it is the right PIN, nobody may try: tokens lock themselves.
+void check_pin(const pkcs11::TokenUri& uri, const Config& config) {
+    const auto& source = uri.pin_source();
+    if (!source && config.private_pairs)
+        wrong("token: no pin-source, but ticket.private_pairs = true: servers have to log in");
+    if (!source || source->starts_with("credential:"))
+        return;  // of the server's unit, which is not ours
+    if (source->starts_with("prompt:"))
+        wrong("token: pin-source = prompt: a server cannot ask");
+    const auto file = source->substr(source->starts_with('/') ? 0 : source->find(':') + 1);
+    if (::access(file.c_str(), R_OK) == 0 || errno != EACCES)
+        static_cast<void>(pkcs11::read_pin(*source));
 }
 
 void check_section(const Values& section, const Config& config) {
@@ -81,10 +107,8 @@ void check_section(const Values& section, const Config& config) {
         compare("stats", settings.stats, "paths.stats", config.stats);
     if (!settings.module_config.empty())
         compare("module-config", settings.module_config, "paths.module_config", config.module_config);
-    const auto& uri = settings.token;
-    compare("module-path of token", uri.module_path().value_or(""), "that of ticket.uri",
-            config.ticket.module_path().value_or(""));
-    compare("token's label", token_of(uri), "that of ticket.uri", token_of(config.ticket));
+    check_token(settings.token, config.ticket);
+    check_pin(settings.token, config);
 }
 
 }  // namespace

@@ -108,8 +108,11 @@ class Server {
     void look_at_configuration() {
         const auto directives = known_.read(known_.folder);
         const auto and_reload = std::string(", then: systemctl reload ") + known_.name;
-        for (const auto& [file, setting] : directives.bans)
-            warn(file + " says \"" + setting + "\": no tickets", "take it out of " + file + and_reload);
+        for (const auto& [file, setting] : directives.bans) {
+            std::string what = file, remedy = "take it out of ";
+            what.append(" says \"").append(setting).append("\": no tickets");
+            warn(what, remedy.append(file).append(and_reload));
+        }
         if (!directives.keeps_openssl_conf)
             warn("no \"env OPENSSL_CONF;\" in its configuration: a binary upgrade loses the provider",
                  "echo 'env OPENSSL_CONF;' >/etc/nginx/modules-enabled/50-stek.conf; systemctl reload nginx");

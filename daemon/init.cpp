@@ -36,6 +36,12 @@ void make_tokens(const InitOptions& options, const Readers& readers, const HeldS
     }
 }
 
+/// Others, that an option names, may be somebody else's.
+std::vector<std::string> parts_within(const std::string& directory, std::vector<std::string> parts) {
+    std::erase_if(parts, [&](const std::string& part) { return !part.starts_with(directory + "/"); });
+    return parts;
+}
+
 }  // namespace
 
 void init_instance(const InitOptions& options) {
@@ -53,7 +59,7 @@ void init_instance(const InitOptions& options) {
         make_directory(options.directory, 0755);
         undo.also(options.directory);
     }
-    clear_unfinished(options.directory, parts);
+    clear_unfinished(options.directory, parts_within(options.directory, parts));
     refuse_existing(in(options, "stekd.toml"));
     for (const auto& path : parts)
         refuse_existing(path);

@@ -108,7 +108,9 @@ void init_system(const InitOptions& options) {
     auto all = parts;
     all.insert(all.end(), {system_vault, vault, scratch_of(vault)});
     const HeldSignals signals;
-    clear_unfinished(layout.configuration, all);
+    auto unfinished = parts;
+    unfinished.push_back(scratch_of(system_vault));  // a vault in its place may be another's, and holds keys
+    clear_unfinished(layout.configuration, unfinished);
     refuse_existing(layout.in_configuration("stekd.toml"));
     for (const auto& path : all)
         refuse_existing(path);

@@ -17,7 +17,6 @@ struct WatchedFile {
     bool unwritten;  ///< it is lost as well when somebody writes to it in its place
     /// Of the file that is there. If it is given, any other that is renamed to its place is a loss, too.
     std::optional<ino_t> inode;
-    bool operator==(const WatchedFile&) const = default;
 };
 
 /// inotify on the directories of some files. For the thread of the event loop.
@@ -30,9 +29,10 @@ class LossWatch {
     LossWatch& operator=(const LossWatch&) = delete;
     ~LossWatch() { drop(); }
 
-    /// From now on these files, by their paths, in their directories as they are now. A directory that is not
-    /// there is passed over: to be called again when it may have come. A file that is replaced by a rename is
-    /// not lost; one that is removed or moved away is. Throws std::system_error.
+    /// From now on these files, by their paths, in their directories as they are now. A file that is replaced
+    /// by a rename is not lost; one that is removed or moved away is, with its directory or without, also if
+    /// that was just before; but one that was missing at the last call, too, is not lost again. Throws
+    /// std::system_error.
     void watch(const std::vector<WatchedFile>& files);
 
   private:
@@ -40,17 +40,22 @@ class LossWatch {
         LossWatch* owner;
         WatchedFile file;
         dev_t device;
-        ino_t inode;
+        ino_t inode;  ///< 0: of a directory that is gone
         sd_event_source* source = nullptr;
+        sd_event_source* missing = nullptr;  ///< it was when the watch began
     };
     void drop();
-    [[nodiscard]] bool as_they_are(const std::vector<WatchedFile>& files) const;
+    void add(const WatchedFile& file);
+    void tell_if_missing(Place& place);
+    [[nodiscard]] bool has_places_of(const std::vector<WatchedFile>& files) const;
+    static void tell(const Place& place);
     static int on_event(sd_event_source*, const struct inotify_event* event, void* place) noexcept;
+    static int on_missing(sd_event_source*, void* place) noexcept;
 
     sd_event* loop_;
     std::function<void(const std::string& path)> lost_;
-    std::vector<WatchedFile> files_;
     std::vector<std::unique_ptr<Place>> places_;
+    std::vector<std::string> missing_, missing_before_;  ///< at the last two calls
 };
 
 }  // namespace stek::daemon

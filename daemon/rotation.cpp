@@ -79,8 +79,10 @@ Rotation::Next Rotation::reconfigure(Config config) {
         if (tokens_)
             give_access(*tokens_);
         const auto next = run();
-        if (ring_moves)
-            std::filesystem::remove(before.config.keyring);
+        std::error_code cannot;
+        if (ring_moves && !std::filesystem::remove(before.config.keyring, cannot) && cannot)
+            log(LOG_WARNING, "cannot remove the key ring from where it was, " + before.config.keyring + ": " +
+                                 cannot.message());
         return next;
     } catch (...) {
         go_back(std::move(before), !same);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -95,6 +96,14 @@ Module::Module(std::shared_ptr<const Library> library, pid_t pid) : library_(std
 
 std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> library,
                                            const std::string& softhsm_conf) {
+    if (!softhsm_conf.empty()) {
+        // Read without end, /dev/zero would hold up a handshake for ever; a missing one is SoftHSM's to tell.
+        std::error_code error;
+        const auto there = std::filesystem::status(softhsm_conf, error);
+        if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there)) {
+            throw ModuleError("the module's configuration " + softhsm_conf + " is not a regular file");
+        }
+    }
     static auto& mutex = *new std::mutex;
     const std::lock_guard lock(mutex);
     // Made first: an initialised module that nobody holds, for lack of memory, would be taken for another's.

@@ -36,7 +36,8 @@ class Module {
   public:
     /// C_Initialize; CKR_CRYPTOKI_ALREADY_INITIALIZED is fine and remembered, unless it is because our own
     /// C_Finalize had failed. `softhsm_conf`, when not empty, is SOFTHSM2_CONF around the call (nginx clears
-    /// its environment). Throws Error, std::bad_alloc; the module is then as it was.
+    /// its environment). Throws ModuleError if that is not a regular file, Error, std::bad_alloc; the module
+    /// is then as it was.
     static std::shared_ptr<Module> initialize(std::shared_ptr<const Library> library,
                                               const std::string& softhsm_conf = {});
     Module(const Module&) = delete;

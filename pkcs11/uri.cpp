@@ -137,6 +137,23 @@ TokenUri TokenUri::parse(const std::string& text) {
     return parsed;
 }
 
+std::map<std::string, std::string> TokenUri::choice() const {
+    std::map<std::string, std::string> given;
+    const auto add = [&given](const char* name, const std::optional<std::string>& value) {
+        if (value) {
+            given.emplace(name, *value);
+        }
+    };
+    add("token", label_);
+    add("serial", serial_);
+    add("manufacturer", manufacturer_);
+    add("model", model_);
+    if (slot_) {
+        given.emplace("slot-id", std::to_string(*slot_));
+    }
+    return given;
+}
+
 bool TokenUri::matches(CK_SLOT_ID slot, const CK_TOKEN_INFO& info) const {
     return (!slot_ || *slot_ == slot) && (!label_ || *label_ == unpadded(info.label)) &&
            (!serial_ || *serial_ == unpadded(info.serialNumber)) &&

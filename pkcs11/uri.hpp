@@ -5,6 +5,7 @@
 #include "pkcs11/secret.hpp"
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ class TokenUri {
     [[nodiscard]] const std::optional<std::string>& module_path() const noexcept { return module_path_; }
     [[nodiscard]] const std::optional<std::string>& pin_source() const noexcept { return pin_source_; }
     [[nodiscard]] const std::optional<std::string>& token_label() const noexcept { return label_; }
+    /// What chooses the token, as far as it is given: RFC 7512's names of the attributes, and their values.
+    [[nodiscard]] std::map<std::string, std::string> choice() const;
     /// True if the slot and its token are the ones meant; an empty URI ("pkcs11:") matches all.
     [[nodiscard]] bool matches(CK_SLOT_ID slot, const CK_TOKEN_INFO& info) const;
 

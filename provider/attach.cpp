@@ -42,7 +42,7 @@ void ctx_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) 
     if (ssl == nullptr) {
         return;
     }
-    auto* state = new (std::nothrow) TlsContext(static_cast<SSL_CTX*>(parent));
+    auto* state = new (std::nothrow) TlsContext(*ssl, static_cast<SSL_CTX*>(parent));
     if (state != nullptr && CRYPTO_set_ex_data(data, index, state) != 1) {
         delete state;
     }

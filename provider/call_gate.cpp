@@ -13,6 +13,16 @@ std::shared_ptr<CallGate::Slot> CallGate::make_slot() {
     return slot;
 }
 
+bool CallGate::wait_until_open(std::chrono::steady_clock::time_point deadline) const noexcept {
+    while (closed_.load()) {
+        if (shut_.load() || std::chrono::steady_clock::now() >= deadline) {
+            return false;
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+    return true;
+}
+
 bool CallGate::close(const Slot& own, std::chrono::milliseconds limit) {
     closed_.store(true);
     const auto deadline = std::chrono::steady_clock::now() + limit;

@@ -32,6 +32,8 @@ class CallGate {
         return false;
     }
     static void leave(Slot& slot) noexcept { slot.inside.store(false, std::memory_order_release); }
+    /// Waits while the gate is closed. False if it is shut, or still closed at `deadline`.
+    [[nodiscard]] bool wait_until_open(std::chrono::steady_clock::time_point deadline) const noexcept;
     /// Leaves at the end of its scope.
     struct Leaving {
         Slot& slot;

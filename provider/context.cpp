@@ -155,6 +155,7 @@ std::shared_ptr<const KeyRing> ProviderContext::ring(Process& process) noexcept 
     auto seen = process.ring_news_seen.load(std::memory_order_relaxed);
     if (seen != view->news && process.ring_news_seen.compare_exchange_strong(seen, view->news)) {
         journal::tell([&] { tell_of(*view); });
+        process.counters.look_for_file();  // the ring comes and goes with its directory
         if (!view->ring) {
             process.sealer->keep_only(nullptr);
         }

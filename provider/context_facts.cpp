@@ -1,9 +1,14 @@
 #include "provider/context_facts.hpp"
 
 #include "provider/framed_hash.hpp"
+#include "provider/thread_own.hpp"
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <memory>
+#include <span>
+#include <string_view>
 
 #include <openssl/x509.h>
 
@@ -13,22 +18,31 @@ namespace {
 
 std::array<std::atomic<const ContextFacts*>, max_context_facts> all_facts;
 
-/// The one object with these facts.
-const ContextFacts* shared(ContextFacts&& facts) {
+std::size_t hash_of(const ContextFacts& facts) noexcept {
+    const auto text = [](const auto& bytes) {
+        return std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    };
+    const std::hash<std::string_view> hash;
+    return hash(text(facts.spki)) ^ hash(text(facts.clients)) << 1;
+}
+
+/// The one object with these facts: at the place that their hash says, or the next that is free.
+const ContextFacts* shared(const ContextFacts& facts) {
     std::unique_ptr<ContextFacts> fresh;
-    for (std::size_t i = 0; i < all_facts.size(); ++i) {
+    const std::size_t first = hash_of(facts) % all_facts.size();
+    for (std::size_t tried = 0; tried < all_facts.size(); ++tried) {
+        const std::size_t i = (first + tried) % all_facts.size();
         const ContextFacts* known = all_facts[i].load(std::memory_order_acquire);
         if (known == nullptr) {
             if (!fresh) {
-                fresh = std::make_unique<ContextFacts>(std::move(facts));
+                fresh = std::make_unique<ContextFacts>(facts);
             }
             fresh->number = static_cast<std::uint16_t>(i + 1);
             if (all_facts[i].compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
                 return fresh.release();
             }
         }
-        const ContextFacts& wanted = fresh ? *fresh : facts;
-        if (known->spki == wanted.spki && known->clients == wanted.clients) {
+        if (known->spki == facts.spki && known->clients == facts.clients) {
             return known;
         }
     }
@@ -41,11 +55,10 @@ int size_of(CaList list) noexcept {
     return list != nullptr ? sk_X509_NAME_num(list) : 0;
 }
 
-/// HAProxy gives each SSL a copy of its SSL_CTX's.
 bool same_names(CaList one, CaList other) noexcept {
     const int count = size_of(one);
-    if (one == other || count != size_of(other)) {
-        return one == other;
+    if (count != size_of(other)) {
+        return false;
     }
     for (int i = 0; i < count; ++i) {
         if (X509_NAME_cmp(sk_X509_NAME_value(one, i), sk_X509_NAME_value(other, i)) != 0) {
@@ -55,17 +68,49 @@ bool same_names(CaList one, CaList other) noexcept {
     return true;
 }
 
+/// Those of a connection; the SSL holds them.
+struct Certificates {
+    static constexpr std::size_t most = 16;  // libssl has 9 kinds
+    std::array<X509*, most> at{};
+    std::size_t count = 0;
+
+    [[nodiscard]] std::span<X509* const> all() const noexcept { return std::span(at).first(count); }
+};
+
+/// libssl tells of one at a time, the current one, which is left as it was.
+Certificates certificates_of(const LibSsl& libssl, SSL* ssl) noexcept {
+    Certificates found;
+    X509* const current = libssl.certificate(ssl);
+    const auto go_to = [&](long which) {
+        return libssl.ctrl(ssl, SSL_CTRL_SET_CURRENT_CERT, which, nullptr) == 1;
+    };
+    const auto come_back = [&] { return libssl.ctrl(ssl, SSL_CTRL_SELECT_CURRENT_CERT, 0, current) == 1; };
+    if (current == nullptr) {
+        return found;
+    }
+    if (!come_back()) {  // it has no private key: there would be no way back
+        found.at[found.count++] = current;
+        return found;
+    }
+    for (bool there = go_to(SSL_CERT_SET_FIRST); there && found.count < Certificates::most;
+         there = go_to(SSL_CERT_SET_NEXT)) {
+        found.at[found.count++] = libssl.certificate(ssl);
+    }
+    static_cast<void>(come_back());
+    return found;
+}
+
 /// Null if libcrypto fails, or there are too many.
-const ContextFacts* gather(X509* certificate, int verify_mode, CaList ca_list) {
+const ContextFacts* gather(const Certificates& certificates, int verify_mode, CaList ca_list) {
     ContextFacts facts;
     facts.verify_mode = verify_mode;
-    if (certificate != nullptr) {
+    for (X509* const certificate : certificates.all()) {
         unsigned char* der = nullptr;
         const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
         if (size <= 0) {
             return nullptr;
         }
-        facts.spki.assign(der, der + size);
+        facts.spki.insert(facts.spki.end(), der, der + size);
         OPENSSL_free(der);
     }
     FramedHash clients;
@@ -79,8 +124,53 @@ const ContextFacts* gather(X509* certificate, int verify_mode, CaList ca_list) {
         clients.part(Bytes(der, static_cast<std::size_t>(size)));
         OPENSSL_free(der);
     }
-    return clients.finish(facts.clients) ? shared(std::move(facts)) : nullptr;
+    return clients.finish(facts.clients) ? shared(facts) : nullptr;
 }
+
+struct Free {
+    void operator()(X509* certificate) const noexcept { X509_free(certificate); }
+    void operator()(STACK_OF(X509_NAME) * names) const noexcept {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+    }
+};
+
+/// What a thread has met, with all that tells it again.
+struct Met {
+    // References: as long as they are held, no other certificate has the address of one.
+    std::vector<std::unique_ptr<X509, Free>> certificates;
+    int verify_mode = 0;
+    std::unique_ptr<STACK_OF(X509_NAME), Free> ca_names;
+    const ContextFacts* facts = nullptr;  ///< null: nothing is known
+
+    [[nodiscard]] bool is(const Certificates& wanted, int mode, CaList names) const noexcept {
+        const auto all = wanted.all();
+        return facts != nullptr && verify_mode == mode &&
+               std::equal(certificates.begin(), certificates.end(), all.begin(), all.end(),
+                          [](const auto& one, X509* other) { return one.get() == other; }) &&
+               same_names(ca_names.get(), names);
+    }
+    void remember(const Certificates& seen, int mode, CaList names, const ContextFacts* of_them) {
+        facts = nullptr;  // until all of it is there
+        certificates.clear();
+        ca_names.reset();
+        for (X509* const certificate : seen.all()) {
+            if (X509_up_ref(certificate) != 1) {
+                return;
+            }
+            certificates.emplace_back(certificate);
+        }
+        if (size_of(names) > 0) {
+            ca_names.reset(sk_X509_NAME_deep_copy(names, X509_NAME_dup, X509_NAME_free));
+            if (!ca_names) {
+                return;
+            }
+        }
+        verify_mode = mode;
+        facts = of_them;
+    }
+};
+constexpr std::size_t most_met = 64;
+using AllMet = std::array<Met, most_met>;
 
 }  // namespace
 
@@ -88,82 +178,29 @@ const ContextFacts* context_facts(std::uint16_t number) noexcept {
     return number == 0 ? nullptr : all_facts[number - 1U].load(std::memory_order_acquire);
 }
 
-/// The facts, and what tells that they are still true.
-struct FactsOfContext::Seen {
-    X509* certificate;  // owned reference: as long as it is held, no other certificate has this address
-    int verify_mode;
-    CaList ca_list;
-    int ca_count;
-    const Seen* older;
-    const ContextFacts* facts = nullptr;
-
-    Seen(X509* certificate, int verify_mode, CaList ca_list, const Seen* older)
-        : certificate(certificate),
-          verify_mode(verify_mode),
-          ca_list(ca_list),
-          ca_count(size_of(ca_list)),
-          older(older) {
-        if (certificate != nullptr) {
-            X509_up_ref(certificate);
+const ContextFacts* facts_of(const LibSsl& libssl, SSL* ssl) noexcept {
+    const Certificates certificates = certificates_of(libssl, ssl);
+    const int verify_mode = libssl.verify_mode(ssl);
+    const CaList ca_list = libssl.client_ca_list(ssl);
+    try {
+        auto* const all_met = thread_own<AllMet>();
+        if (all_met == nullptr) {
+            return gather(certificates, verify_mode, ca_list);
         }
-    }
-    Seen(const Seen&) = delete;
-    Seen& operator=(const Seen&) = delete;
-    ~Seen() { X509_free(certificate); }
-};
-
-FactsOfContext::~FactsOfContext() {
-    for (const Seen* seen = seen_.load(); seen != nullptr;) {
-        const Seen* older = seen->older;
-        delete seen;
-        seen = older;
-    }
-}
-
-const FactsOfContext::Seen* FactsOfContext::look(const LibSsl& ssl, const SSL_CTX* ctx) {
-    X509* certificate = ssl.ctx_certificate(ctx);
-    const int verify_mode = ssl.ctx_verify_mode(ctx);
-    const CaList ca_list = ssl.ctx_client_ca_list(ctx);
-    const Seen* known = seen_.load(std::memory_order_acquire);
-    if (known != nullptr && known->certificate == certificate && known->verify_mode == verify_mode &&
-        known->ca_list == ca_list && known->ca_count == size_of(ca_list)) {
-        return known;
-    }
-    auto fresh = std::make_unique<Seen>(certificate, verify_mode, ca_list, known);
-    fresh->facts = gather(certificate, verify_mode, ca_list);
-    if (fresh->facts == nullptr) {
-        return nullptr;  // not remembered: what failed may work next time
-    }
-    if (seen_.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
-        return fresh.release();
-    }
-    return known;  // another thread's, of this same moment
-}
-
-const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept {
-    try {
-        const Seen* seen = look(ssl, ctx);
-        return seen != nullptr ? seen->facts : nullptr;
+        // By the address of a certificate, whose lowest bits say nothing.
+        Met& place = (*all_met)[(reinterpret_cast<std::uintptr_t>(certificates.at.front()) >> 6 ^
+                                 static_cast<unsigned>(verify_mode)) %
+                                most_met];
+        if (place.is(certificates, verify_mode, ca_list)) {
+            return place.facts;
+        }
+        const ContextFacts* facts = gather(certificates, verify_mode, ca_list);
+        // Not remembered where it failed: that may work next time.
+        place.remember(certificates, verify_mode, ca_list, facts);
+        return facts;
     } catch (const std::exception&) {
         return nullptr;
     }
-}
-
-const ContextFacts* FactsOfContext::of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept {
-    X509* certificate = ssl.certificate(connection);
-    if (certificate == ssl.ctx_certificate(ctx) && !asks_by_itself(ssl, ctx, connection)) {
-        return of(ssl, ctx);
-    }
-    try {
-        return gather(certificate, ssl.verify_mode(connection), ssl.client_ca_list(connection));
-    } catch (const std::exception&) {
-        return nullptr;
-    }
-}
-
-bool asks_by_itself(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept {
-    return ssl.verify_mode(connection) != ssl.ctx_verify_mode(ctx) ||
-           !same_names(ssl.client_ca_list(connection), ssl.ctx_client_ca_list(ctx));
 }
 
 }  // namespace stek

@@ -1,13 +1,14 @@
-// What a connection stands for, as far as tickets care: whose certificate it shows, which clients it asks
-// for. Most servers say so in the SSL_CTX; some in each SSL (Node its verify mode, lighttpd its certificate
-// too).
+// What a connection stands for, as far as tickets care: whose certificates it shows, which clients it asks
+// for.
+//
+// Asked of the SSL, which has copied it from its SSL_CTX, or was given it by the program (Node, lighttpd): it
+// holds what it has, while another thread may be changing the SSL_CTX. Of several certificates (RSA and
+// ECDSA) all count, whichever of them a client gets: that is chosen after the ticket was opened.
 #pragma once
 
 #include "provider/libssl.hpp"
-#include "provider/ticket.hpp"
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -16,8 +17,10 @@ namespace stek {
 /// Immutable, one object for all connections with the same facts (so pointers compare), never freed: a
 /// process has few.
 struct ContextFacts {
-    std::vector<std::uint8_t> spki;  ///< DER SubjectPublicKeyInfo of the default certificate; may be empty
-    int verify_mode = 0;             ///< SSL_VERIFY_*
+    std::vector<std::uint8_t>
+        spki;             ///< DER SubjectPublicKeyInfo of the certificate; of several, one after the other
+                          ///< in libssl's order (RSA, RSA-PSS, DSA, EC, ...); may be empty
+    int verify_mode = 0;  ///< SSL_VERIFY_*
     std::array<std::uint8_t, 32>
         clients{};             ///< SHA-256 over verify mode and client CA names, see audience.hpp
     std::uint16_t number = 0;  ///< from 1
@@ -28,29 +31,9 @@ inline constexpr std::size_t max_context_facts = 65535;
 /// The facts with this number. Lock-free.
 const ContextFacts* context_facts(std::uint16_t number) noexcept;
 
-/// One SSL_CTX's facts, gathered when first asked for and again when its certificate, verify mode or CA list
-/// is another; kept in the SSL_CTX's ex_data. Thread-safe without locks in the steady state: published by
-/// one atomic pointer, old ones freed with the SSL_CTX.
-class FactsOfContext {
-  public:
-    FactsOfContext() = default;
-    ~FactsOfContext();
-    FactsOfContext(const FactsOfContext&) = delete;
-    FactsOfContext& operator=(const FactsOfContext&) = delete;
-    /// Null if libcrypto fails, or the process has max_context_facts different ones already.
-    const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx) noexcept;
-    /// Those of a connection whose SSL_CTX it is now: the context's, unless the SSL has a certificate, verify
-    /// mode or CA list of its own; these are gathered each time.
-    const ContextFacts* of(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept;
-
-  private:
-    struct Seen;
-    const Seen* look(const LibSsl& ssl, const SSL_CTX* ctx);
-    std::atomic<const Seen*> seen_{nullptr};
-};
-
-/// True if the SSL itself, not its SSL_CTX, says which clients it asks for: no servername callback will
-/// change that.
-bool asks_by_itself(const LibSsl& ssl, const SSL_CTX* ctx, SSL* connection) noexcept;
+/// As the connection is now. For the thread that the SSL belongs to. No lock, and no work where this thread
+/// has met the same certificates, verify mode and CA names lately. Null if libcrypto or memory fails, or the
+/// process has max_context_facts different ones already.
+const ContextFacts* facts_of(const LibSsl& libssl, SSL* ssl) noexcept;
 
 }  // namespace stek

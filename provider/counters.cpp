@@ -2,6 +2,7 @@
 
 #include "provider/counters_block.hpp"
 #include "provider/file.hpp"
+#include "provider/journal.hpp"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <fstream>
 #include <sched.h>
+#include <system_error>
 #include <unistd.h>
 
 #include <sys/file.h>
@@ -57,7 +59,7 @@ std::string start_time() {
 
 /// This process's file, locked (shared) for as long as it stays mapped: the lock belongs to the open file,
 /// which the mapping keeps. So who lives is known without /proc, across containers' process ids, and without
-/// a descriptor that a server might close. -1 if there cannot be one.
+/// a descriptor that a server might close. -1, and errno, if there cannot be one.
 Fd open_own_file(const std::string& path) {
     constexpr mode_t group_reads = 0640;
     constexpr int tries = 8;
@@ -67,8 +69,10 @@ Fd open_own_file(const std::string& path) {
         if (!file || ::fstat(file.get(), &status) != 0)
             return {};
         if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() ||
-            (status.st_size != 0 && status.st_size != sizeof(Block)))
+            (status.st_size != 0 && status.st_size != sizeof(Block))) {
+            errno = EEXIST;
             return {};
+        }
         // A collector may hold the lock for a moment, and may have removed the name since.
         if (::flock(file.get(), LOCK_SH | LOCK_NB) != 0 || ::fstat(file.get(), &status) != 0 ||
             status.st_nlink != 1) {
@@ -76,47 +80,46 @@ Fd open_own_file(const std::string& path) {
             continue;
         }
         // Every page now: a write to a hole of a full tmpfs would be SIGBUS.
-        if (::posix_fallocate(file.get(), 0, sizeof(Block)) != 0) {
+        if (const int error = ::posix_fallocate(file.get(), 0, sizeof(Block)); error != 0) {
             ::unlink(path.c_str());
+            errno = error;
             return {};
         }
         return file;
     }
+    errno = EBUSY;
     return {};
+}
+
+std::string own_path(const std::string& directory) {
+    return directory + "/" + std::to_string(::getpid()) + "." + start_time();
 }
 
 Block* map_own_file(const std::string& directory) noexcept {
     if (directory.empty())
         return nullptr;
     try {
-        const Fd file = open_own_file(directory + "/" + std::to_string(::getpid()) + "." + start_time());
+        const Fd file = open_own_file(own_path(directory));
         return file ? map(file.get()) : nullptr;
     } catch (const std::exception&) {
+        errno = ENOMEM;
         return nullptr;
     }
+}
+
+void tell_not_kept(const std::string& directory, int error) noexcept {
+    journal::tell([&] {
+        const std::string reason = std::generic_category().message(error);
+        journal::send(journal::Level::warning,
+                      "what happens to tickets of this process is not counted: no file can be made in " +
+                          directory + ": " + reason,
+                      {{"STEK_STATE", "not-counted"}, {"STEK_REASON", reason}});
+    });
 }
 
 void unmap(Block* block) noexcept {
     if (block != nullptr && block != &nowhere)
         ::munmap(block, sizeof(Block));
-}
-
-Block& counting(std::atomic<Block*>& slot, const std::string& directory) noexcept {
-    Block* block = slot.load(std::memory_order_acquire);
-    if (block != nullptr)
-        return *block;
-    const int saved = errno;
-    Block* made = map_own_file(directory);
-    if (made == nullptr)
-        made = map(-1);
-    if (made == nullptr)
-        made = &nowhere;
-    if (!slot.compare_exchange_strong(block, made, std::memory_order_acq_rel)) {
-        unmap(made);
-        made = block;
-    }
-    errno = saved;
-    return *made;
 }
 
 void add_one(std::atomic<std::uint64_t>& counter) noexcept {
@@ -140,28 +143,61 @@ void Counters::reopen() noexcept {
     block_.compare_exchange_strong(block, nullptr, std::memory_order_acq_rel);
 }
 
+Counters::Block& Counters::counting() noexcept {
+    Block* block = block_.load(std::memory_order_acquire);
+    if (block != nullptr)
+        return *block;
+    const int saved = errno;
+    Block* made = map_own_file(directory_);
+    if (made == nullptr && !directory_.empty() && !told_.exchange(true))
+        tell_not_kept(directory_, errno);
+    if (made == nullptr)
+        made = map(-1);
+    if (made == nullptr)
+        made = &nowhere;
+    if (!block_.compare_exchange_strong(block, made, std::memory_order_acq_rel)) {
+        unmap(made);
+        made = block;
+    }
+    errno = saved;
+    return *made;
+}
+
+void Counters::look_for_file() noexcept {
+    Block* block = block_.load(std::memory_order_acquire);
+    struct stat status {};
+    try {
+        if (block == nullptr || directory_.empty() || ::stat(own_path(directory_).c_str(), &status) == 0)
+            return;
+    } catch (const std::exception&) {
+        return;
+    }
+    // Not unmapped: another thread may be counting in it.
+    block_.compare_exchange_strong(block, nullptr, std::memory_order_acq_rel);
+}
+
 void Counters::sealed() noexcept {
-    add_one(counting(block_, directory_).sealed);
+    add_one(counting().sealed);
 }
 void Counters::opened() noexcept {
-    add_one(counting(block_, directory_).opened);
+    add_one(counting().opened);
 }
 void Counters::renewed() noexcept {
-    add_one(counting(block_, directory_).renewed);
+    add_one(counting().renewed);
 }
 void Counters::token_error() noexcept {
-    add_one(counting(block_, directory_).token_errors);
+    add_one(counting().token_errors);
 }
 
 void Counters::declined(Decline why) noexcept {
     if (why < Decline::count_)
-        add_one(counting(block_, directory_).declined[static_cast<unsigned>(why)]);
+        add_one(counting().declined[static_cast<unsigned>(why)]);
 }
 
 void Counters::latency(std::uint64_t nanoseconds) noexcept {
     const auto* bound = std::find_if(std::begin(latency_bounds_us), std::end(latency_bounds_us),
                                      [=](std::uint64_t us) { return nanoseconds <= us * 1000; });
-    auto& block = counting(block_, directory_);
+    auto& block = counting();
     add_one(block.latency[bound - latency_bounds_us]);
     block.latency_sum_ns.fetch_add(nanoseconds, std::memory_order_relaxed);
 }

@@ -43,6 +43,9 @@ class Counters {
     Counters& operator=(const Counters&) = delete;
     void reopen() noexcept;  ///< this process's own file (a worker drops privileges after the master loaded
                              ///< us: made when first used)
+    /// Where the file could not be made, or was removed since (stekd was stopped), the next event makes one;
+    /// what was counted in private memory until then is lost. For now and then: a stat().
+    void look_for_file() noexcept;
     void sealed() noexcept;
     void opened() noexcept;
     void renewed() noexcept;
@@ -51,8 +54,10 @@ class Counters {
     void latency(std::uint64_t nanoseconds) noexcept;
 
   private:
+    Block& counting() noexcept;
     std::string directory_;
     std::atomic<Block*> block_{nullptr};
+    std::atomic<bool> told_{false};  ///< that there is no file
 };
 
 /// The sum over a directory's files, and of those that are gone (files of dead processes are folded into

@@ -27,7 +27,8 @@ const char* explanation(Decline why) noexcept {
         case Decline::too_old:
             return "its full handshake is longer ago than max-lineage";
         case Decline::no_audience:
-            return "nothing to bind it to: no certificate, and no text in the setting audience";
+            return "nothing to bind it to: no certificate, and no text in the setting audience; or client "
+                   "certificates were asked for only after the handshake";
         case Decline::token_down:
             return "the ticket token is not usable";
         case Decline::key_limit:

@@ -16,7 +16,7 @@ bool FileWatch::stands() noexcept {
     struct stat status {};
     if (::lstat(path_.c_str(), &status) == 0 && S_ISLNK(status.st_mode))
         return false;  // what it points to may change elsewhere
-    if (inotify_ && watched_ < 0)
+    if (watched_ < 0)
         watched_ = ::inotify_add_watch(inotify_.get(), directory_.c_str(),
                                        IN_ONLYDIR | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE |
                                            IN_DELETE_SELF | IN_MOVE_SELF);

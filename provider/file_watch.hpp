@@ -1,7 +1,7 @@
 // Who tells that a file was replaced, written or removed, so that nobody has to look for it.
 #pragma once
 
-#include "provider/file.hpp"
+#include "provider/anonymous_fd.hpp"
 
 #include <string>
 
@@ -20,7 +20,7 @@ class FileWatch {
 
   private:
     std::string path_, directory_;
-    Fd inotify_;
+    AnonymousFd inotify_;
     int watched_ = -1;
 };
 

@@ -17,7 +17,6 @@
 
 #include <openssl/crypto.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <sys/timerfd.h>
 
 namespace stek {
@@ -34,7 +33,7 @@ struct Bed {
     explicit Bed(const std::string& file)
         : watch(file), timer(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK)) {}
     FileWatch watch;
-    Fd timer;  // poll() itself does not count the time that the machine was suspended
+    AnonymousFd timer;  // poll() itself does not count the time that the machine was suspended
 };
 
 /// Held during each chore: whoever has it knows that no thread of ours is in libcrypto, in the token or in
@@ -52,13 +51,6 @@ std::atomic<bool> exiting{false};
 void wait_until_nothing_is_touched() noexcept {
     exiting.store(true);
     const auto lock = lock_for_a_while(working(), wait_for_chore);
-}
-
-/// The descriptor, or -1: servers close descriptors that they do not know when they go to the background, and
-/// then the number may be a client's connection. What inotify, timerfd and eventfd give is of no type.
-int if_still_ours(int fd) noexcept {
-    struct stat status {};
-    return ::fstat(fd, &status) == 0 && (status.st_mode & S_IFMT) == 0 ? fd : -1;
 }
 
 /// Registered after the sealer's handlers, which are there before the first key: so that in both a chore is
@@ -111,7 +103,7 @@ struct Housekeeper::Work {
     std::atomic<bool> running{false};        // a thread has the work, or is about to
     mutable std::atomic<bool> asked{false};  // since the last chore began
     std::atomic<bool> stopping{false};       // for good
-    const Fd alarm{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    const AnonymousFd alarm{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
     NextLook one_chore() const noexcept {
         const auto lock = touch();
@@ -133,9 +125,8 @@ struct Housekeeper::Work {
         }
     }
     void sleep(Bed& bed, std::uint64_t until_ms, bool watched) const noexcept {
-        pollfd on[] = {{if_still_ours(alarm.get()), POLLIN, 0},
-                       {if_still_ours(bed.watch.descriptor()), POLLIN, 0},
-                       {if_still_ours(bed.timer.get()), POLLIN, 0}};
+        pollfd on[] = {
+            {alarm.get(), POLLIN, 0}, {bed.watch.descriptor(), POLLIN, 0}, {bed.timer.get(), POLLIN, 0}};
         const std::uint64_t now_ms = Moment::now().boot_ms;
         if (!watched || on[0].fd < 0 || on[1].fd < 0)
             until_ms = std::min(until_ms, now_ms + look_each_ms);

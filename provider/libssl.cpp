@@ -20,9 +20,10 @@ static_assert(std::is_same_v<std::time_t, long>);
 
 bool fill(void* where, LibSsl& out) noexcept {
     return find(where, "SSL_CTX_set_tlsext_ticket_key_evp_cb", out.set_ticket_callback) &&
-           find(where, "SSL_CTX_get0_certificate", out.ctx_certificate) &&
            find(where, "SSL_CTX_get_verify_mode", out.ctx_verify_mode) &&
-           find(where, "SSL_CTX_get_client_CA_list", out.ctx_client_ca_list) &&
+           find(where, "SSL_CTX_get_ssl_method", out.ctx_method) &&
+           find(where, "TLS_client_method", out.client_method) &&
+           find(where, "DTLS_client_method", out.dtls_client_method) &&
            find(where, "SSL_get_certificate", out.certificate) &&
            find(where, "SSL_get_verify_mode", out.verify_mode) &&
            find(where, "SSL_get_client_CA_list", out.client_ca_list) &&
@@ -35,7 +36,9 @@ bool fill(void* where, LibSsl& out) noexcept {
            (find(where, "SSL_SESSION_get_time_ex", out.session_time) ||
             find(where, "SSL_SESSION_get_time", out.session_time)) &&
            find(where, "SSL_get_rfd", out.rfd) && find(where, "SSL_get_client_random", out.client_random) &&
-           find(where, "SSL_set_max_early_data", out.set_max_early_data);
+           find(where, "SSL_set_max_early_data", out.set_max_early_data) &&
+           find(where, "SSL_get_finished", out.finished) &&
+           find(where, "SSL_get_num_tickets", out.num_tickets) && find(where, "SSL_ctrl", out.ctrl);
 }
 
 }  // namespace

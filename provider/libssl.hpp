@@ -10,9 +10,10 @@ namespace stek {
 /// The functions of libssl that attaching needs. All are there, or load() gave null.
 struct LibSsl {
     decltype(&::SSL_CTX_set_tlsext_ticket_key_evp_cb) set_ticket_callback;
-    decltype(&::SSL_CTX_get0_certificate) ctx_certificate;
     decltype(&::SSL_CTX_get_verify_mode) ctx_verify_mode;
-    decltype(&::SSL_CTX_get_client_CA_list) ctx_client_ca_list;
+    decltype(&::SSL_CTX_get_ssl_method) ctx_method;
+    decltype(&::TLS_client_method) client_method;
+    decltype(&::DTLS_client_method) dtls_client_method;
     decltype(&::SSL_get_certificate) certificate;
     decltype(&::SSL_get_verify_mode) verify_mode;
     decltype(&::SSL_get_client_CA_list) client_ca_list;
@@ -29,6 +30,9 @@ struct LibSsl {
     decltype(&::SSL_get_rfd) rfd;
     decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;
+    decltype(&::SSL_get_finished) finished;
+    decltype(&::SSL_get_num_tickets) num_tickets;
+    decltype(&::SSL_ctrl) ctrl;
 
     /// Looks in the global scope, then for a libssl.so.3 that is loaded but private (Python's). Null if there
     /// is none yet or a function is missing. Cheap once it has succeeded. Thread-safe.

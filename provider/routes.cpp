@@ -2,6 +2,7 @@
 
 #include "provider/audience.hpp"
 #include "provider/framed_hash.hpp"
+#include "provider/timing.hpp"
 
 #include <array>
 #include <atomic>
@@ -13,17 +14,56 @@ namespace stek {
 
 namespace {
 
-// A slot is one word, so that it is read and written whole: 48 bits of the key, then the number of the facts.
-constexpr unsigned number_bits = 16;
-std::array<std::atomic<std::uint64_t>, 16384> slots;
+// A slot is one word, so that it is read and written whole. From the highest bit: 38 of the key, 8 that count
+// the times that routes were doubted, 2 for the way, 16 for the facts.
+constexpr unsigned number_bits = 16, way_bits = 2, doubt_bits = 8;
+constexpr unsigned doubts_at = number_bits + way_bits, tag_at = doubts_at + doubt_bits;
+constexpr std::uint64_t most_doubts = std::uint64_t{1} << doubt_bits;
+using Slot = std::atomic<std::uint64_t>;
 
-std::atomic<std::uint64_t>& slot_of(RouteKey key) noexcept {
-    return slots[key % slots.size()];
+// A cache line of slots: a route may be in any of them, so that names displace each other only where there
+// are more of them than slots. 2 MiB of addresses; of memory, what is used.
+struct alignas(64) Shelf {
+    std::array<Slot, 8> slots;
+};
+std::array<Shelf, 32768> shelves;
+static_assert(shelves.size() <= std::size_t{1} << tag_at, "the tag does not have these bits of the key");
+
+std::atomic<std::uint64_t> doubts{0}, last_doubt{0};  // how many, and the second of the last
+constexpr std::uint64_t fresh_for_seconds = 10;
+
+// The lowest bits choose the shelf, the highest tell whose a slot is.
+Shelf& shelf_of(RouteKey key) noexcept {
+    return shelves[key % shelves.size()];
 }
 
-// The lowest bits choose the slot, the highest tell who is in it.
-std::uint64_t tag_of(RouteKey key) noexcept {
-    return key >> number_bits << number_bits;
+std::uint64_t tag_of(std::uint64_t key_or_slot) noexcept {
+    return key_or_slot >> tag_at;
+}
+
+std::uint64_t doubts_of(std::uint64_t slot) noexcept {
+    return slot >> doubts_at & (most_doubts - 1);
+}
+
+/// The slot with this route; null if there is none.
+Slot* find(RouteKey key) noexcept {
+    for (Slot& slot : shelf_of(key).slots) {
+        if (tag_of(slot.load(std::memory_order_relaxed)) == tag_of(key)) {
+            return &slot;
+        }
+    }
+    return nullptr;
+}
+
+/// A free slot; or one whose route has to make room, which one the key says.
+Slot& place_for(RouteKey key) noexcept {
+    auto& slots = shelf_of(key).slots;
+    for (Slot& slot : slots) {
+        if (slot.load(std::memory_order_relaxed) == 0) {
+            return slot;
+        }
+    }
+    return slots[key / shelves.size() % slots.size()];
 }
 
 /// Without it, whoever may choose server names could choose which of them displace each other.
@@ -73,21 +113,39 @@ RouteKey route_key(std::uint64_t ctx_id, int fd, std::string_view server_name) n
     }
 }
 
-void learn_route(RouteKey key, const ContextFacts& end) noexcept {
+void learn_route(RouteKey key, const ContextFacts& end, Way way) noexcept {
     if (key == 0) {
         return;
     }
-    auto& slot = slot_of(key);
-    const std::uint64_t wanted = tag_of(key) | end.number;
+    Slot* const known = find(key);
+    Slot& slot = known != nullptr ? *known : place_for(key);
+    const std::uint64_t now = doubts.load(std::memory_order_acquire) & (most_doubts - 1);
+    const std::uint64_t wanted = tag_of(key) << tag_at | now << doubts_at |
+                                 static_cast<std::uint64_t>(way) << number_bits | end.number;
     if (slot.load(std::memory_order_relaxed) != wanted) {
         slot.store(wanted, std::memory_order_relaxed);
     }
 }
 
-const ContextFacts* forecast(RouteKey key) noexcept {
-    const std::uint64_t found = slot_of(key).load(std::memory_order_relaxed);
-    return key != 0 && tag_of(found) == tag_of(key) ? context_facts(static_cast<std::uint16_t>(found))
-                                                    : nullptr;
+Forecast forecast(RouteKey key) noexcept {
+    const Slot* const slot = key != 0 ? find(key) : nullptr;
+    const std::uint64_t found = slot != nullptr ? slot->load(std::memory_order_relaxed) : 0;
+    // It may have been given to another since.
+    if (slot == nullptr || tag_of(found) != tag_of(key)) {
+        return {};
+    }
+    return {.facts = context_facts(static_cast<std::uint16_t>(found)),
+            .way = static_cast<Way>(found >> number_bits & ((1U << way_bits) - 1)),
+            .doubtful = doubts_of(found) != (doubts.load(std::memory_order_acquire) & (most_doubts - 1))};
+}
+
+void doubt_routes() noexcept {
+    last_doubt.store(coarse_seconds(), std::memory_order_relaxed);
+    doubts.fetch_add(1, std::memory_order_release);
+}
+
+bool doubts_are_fresh() noexcept {
+    return coarse_seconds() < last_doubt.load(std::memory_order_relaxed) + fresh_for_seconds;
 }
 
 }  // namespace stek

@@ -24,10 +24,28 @@ using RouteKey = std::uint64_t;
 /// `fd` is the connection's socket, or -1: servers choose by its local address too. 0 if libcrypto fails.
 RouteKey route_key(std::uint64_t ctx_id, int fd, std::string_view server_name) noexcept;
 
-/// Remembers where a connection ended. Lock-free, in fixed memory: a route that is displaced by another costs
-/// one full handshake.
-void learn_route(RouteKey key, const ContextFacts& end) noexcept;
-/// Where the last one ended; null if none is remembered.
-const ContextFacts* forecast(RouteKey key) noexcept;
+/// In which way a connection came to what it was in the end.
+enum class Way : std::uint8_t {
+    stayed,    ///< in the SSL_CTX where it began; that has changed since if it does not look so now
+    switched,  ///< to another SSL_CTX
+    given,  ///< it stayed, and the program gave things to the SSL later, in its certificate callback (Node,
+            ///< lighttpd): which libssl does not call for a resumed one
+};
+
+struct Forecast {
+    const ContextFacts* facts = nullptr;  ///< where the last one ended; null if none is remembered
+    Way way = Way::stayed;
+    /// A context has been made or freed since: the program may be about to send the name elsewhere.
+    bool doubtful = false;
+};
+
+/// Remembers where a connection ended. Lock-free, in fixed memory, which has room for 262,144 routes: one
+/// that is displaced by another costs a full handshake.
+void learn_route(RouteKey key, const ContextFacts& end, Way way) noexcept;
+Forecast forecast(RouteKey key) noexcept;
+/// What was learned until now is doubtful: see Forecast.
+void doubt_routes() noexcept;
+/// For some seconds after that: a context is made, then set up, then used.
+bool doubts_are_fresh() noexcept;
 
 }  // namespace stek

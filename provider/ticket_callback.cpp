@@ -46,8 +46,11 @@ int declined(Process& process, Decline why) noexcept {
 
 /// Null if it is not known what the connection stands for.
 const ContextFacts* facts_of(const Call& call) noexcept {
-    TlsContext* context = context_of(call.libssl, call.ctx);
-    return context != nullptr ? context->facts.of(call.libssl, call.ctx, call.ssl) : nullptr;
+    return stek::facts_of(call.libssl, call.ssl);
+}
+
+bool is_tls13(const Call& call) noexcept {
+    return call.libssl.version(call.ssl) == TLS1_3_VERSION;  // the numbers of DTLS are larger
 }
 
 RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
@@ -55,8 +58,8 @@ RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
     return first != nullptr ? route_key(first->id, call.libssl.rfd(call.ssl), server_name) : 0;
 }
 
-std::array<std::uint8_t, 32> client_random(const Call& call) noexcept {
-    std::array<std::uint8_t, 32> random{};
+ClientRandom client_random(const Call& call) noexcept {
+    ClientRandom random{};
     call.libssl.client_random(call.ssl, random.data(), random.size());
     return random;
 }
@@ -103,9 +106,14 @@ std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept 
 /// knows nothing of, no connection either, for libssl would take the client for authenticated.
 int crossed(const Call& call, const ContextFacts* end) noexcept {
     declined(call.process, Decline::foreign);
-    const ContextFacts* expected = call.connection.expected;
-    if (end != nullptr &&
-        (end->verify_mode == SSL_VERIFY_NONE || (expected != nullptr && end->clients == expected->clients))) {
+    const Connection& connection = call.connection;
+    const int mode = call.libssl.verify_mode(call.ssl);
+    const bool same_clients = end != nullptr && connection.expected.facts != nullptr &&
+                              end->clients == connection.expected.facts->clients;
+    // There was no memory to look: then it is known only whether anything was switched.
+    const bool as_it_was = end == nullptr && call.ctx == connection.opened_ctx &&
+                           connection.opened_as != nullptr && connection.opened_as->verify_mode == mode;
+    if (mode == SSL_VERIFY_NONE || same_clients || as_it_was) {
         return decline;
     }
     journal::send(journal::Level::warning,
@@ -114,28 +122,76 @@ int crossed(const Call& call, const ContextFacts* end) noexcept {
     return refuse;
 }
 
-/// A resumed connection shows no certificate: who chooses one late (lighttpd) has chosen none then.
-bool as_expected(const ContextFacts* end, const ContextFacts* expected) noexcept {
-    return end != nullptr && expected != nullptr && end->spki.empty() && end->clients == expected->clients;
+/// As `end`, but for the certificate, which nobody can serve without.
+bool has_no_certificate_yet(const ContextFacts* facts, const ContextFacts& end) noexcept {
+    return facts != nullptr && facts->spki.empty() && facts->clients == end.clients;
+}
+
+/// Whether the connection ended where the forecast said. A resumed one shows no certificate, so libssl calls
+/// no certificate callback in it: who gives the SSL things there has given none then.
+bool as_expected(const Call& call, const ContextFacts* end) noexcept {
+    const Forecast& expected = call.connection.expected;
+    if (end == nullptr || expected.facts == nullptr) {
+        return end == expected.facts;
+    }
+    const bool as_it_began = expected.way == Way::given && call.ctx == call.connection.first_ctx &&
+                             end == call.connection.opened_as;
+    return end == expected.facts || has_no_certificate_yet(end, *expected.facts) || as_it_began;
+}
+
+/// How a connection that was not resumed by a ticket came to what it is now.
+Way way_to(const Call& call, const ContextFacts& end, RouteKey route, bool ticket_offered) noexcept {
+    if (call.ctx != call.connection.first_ctx) {
+        return Way::switched;
+    }
+    if (ticket_offered) {  // so it is known what it began as
+        return call.connection.opened_as == &end ? Way::stayed : Way::given;
+    }
+    const Forecast before = forecast(route);
+    return before.facts == &end && before.way == Way::given ? Way::given : Way::stayed;
+}
+
+/// Whether this is not the first handshake of the connection (TLS 1.2: renegotiation).
+bool handshakes_anew(const Call& call) noexcept {
+    unsigned char none = 0;  // the size of our Finished before this one is what it returns
+    return !is_tls13(call) && call.libssl.finished(call.ssl, &none, 0) > 0;
+}
+
+/// Whether this is not the ticket of the connection's first handshake: libssl makes more of them when it
+/// handshakes anew, and after a client certificate that the program asked for later (TLS 1.3).
+bool goes_on(const Call& call) noexcept {
+    return handshakes_anew(call) || (is_tls13(call) && call.connection.sealed_in == client_random(call));
 }
 
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
          EVP_MAC_CTX* mac) noexcept {
     const Settings& settings = call.provider.settings();
     TicketExchange& exchange = call.connection.exchange;
-    const bool by_our_ticket = call.libssl.session_reused(call.ssl) != 0 && exchange.opened &&
-                               call.connection.client_random == client_random(call);
+    const bool ticket_offered = call.connection.offered_in == client_random(call);
+    const bool by_our_ticket = ticket_offered && exchange.opened && call.libssl.session_reused(call.ssl) != 0;
     const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
     const std::string_view server_name = name != nullptr ? name : "";
     const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call);
-    if (by_our_ticket && as_expected(end, call.connection.expected)) {
-        end = call.connection.expected;
+    const bool expected = by_our_ticket && as_expected(call, end);
+    if (expected) {
+        end = call.connection.expected.facts;
     }
-    if (end != nullptr) {
-        // Of a resumed connection libssl knows the session's name only on TLS 1.2.
-        learn_route(by_our_ticket ? call.connection.route : route_of(call, server_name), *end);
+    if (!goes_on(call)) {
+        call.connection.sealed_as = end;
+        call.connection.sealed_in = client_random(call);
+        if (end != nullptr) {
+            // Of a resumed connection libssl knows the session's name only on TLS 1.2.
+            const RouteKey route = by_our_ticket ? call.connection.route : route_of(call, server_name);
+            learn_route(route, *end,
+                        expected ? call.connection.expected.way : way_to(call, *end, route, ticket_offered));
+        }
+    } else if (end != call.connection.sealed_as) {
+        // The program asks for other client certificates by now, as Apache does for some of its resources.
+        // That is not where the next connection begins: nothing is learned from it, nor would a ticket lead
+        // there.
+        return declined(call.process, Decline::no_audience);
     }
-    if (by_our_ticket && end != call.connection.expected) {
+    if (by_our_ticket && !expected) {
         return crossed(call, end);
     }
     if (!call.ring) {
@@ -150,6 +206,12 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
         return declined(call.process, Decline::too_old);
     }
     if (!by_our_ticket) {
+        // Of a session from the server's own cache (TLS 1.2) libssl knows the name only if the server has a
+        // servername callback. A ticket for no name would not open under the client's.
+        if (name == nullptr && !settings.audience_replaces && call.libssl.session_reused(call.ssl) != 0 &&
+            !is_tls13(call)) {
+            return declined(call.process, Decline::no_audience);
+        }
         const auto computed = audience_of(end, settings, server_name);
         if (!computed) {
             return declined(call.process, Decline::no_audience);
@@ -179,12 +241,15 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
 /// matters then.
 struct Outlook {
     RouteKey route = 0;
-    const ContextFacts* facts = nullptr;
+    const ContextFacts* now = nullptr;
+    Forecast end{};
     bool unknown = false;  ///< it may end where clients must show who they are, or come from there
+    bool must_be_seen =
+        false;  ///< it may be going elsewhere by now: held against what came true, it is known
 };
 
-/// A server that has switched already (in its client hello callback: HAProxy, Apache), or that asks for
-/// clients in the SSL itself (Node), will stay there. Of another, the last connection by this name tells
+/// A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there, and
+/// one that handshakes anew in a connection, where it is. Of another, the last connection by this name tells
 /// where it goes. Before the first one, it goes nowhere: unless the process has contexts that ask for client
 /// certificates and others, for then a wrong guess would let somebody in.
 Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
@@ -192,13 +257,28 @@ Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
     if (call.provider.settings().audience_replaces) {
         return outlook;
     }
-    const bool settled =
-        call.ctx != call.connection.first_ctx || asks_by_itself(call.libssl, call.ctx, call.ssl);
     outlook.route = route_of(call, server_name);
-    outlook.facts = settled ? nullptr : forecast(outlook.route);
-    if (outlook.facts == nullptr) {
-        outlook.unknown = !settled && may_switch_client_authentication(call.libssl, call.ctx);
-        outlook.facts = facts_of(call);
+    outlook.now = facts_of(call);
+    const bool settled = call.ctx != call.connection.first_ctx || handshakes_anew(call);
+    if (!settled) {
+        outlook.end = forecast(outlook.route);
+    }
+    const bool known = outlook.end.facts != nullptr;
+    if (!settled && (!known || outlook.end.doubtful)) {
+        const bool asks = call.libssl.verify_mode(call.ssl) != SSL_VERIFY_NONE;
+        const bool may = may_switch_client_authentication(call.libssl, call.ctx, asks);
+        outlook.unknown = may && !known;
+        outlook.must_be_seen = may && known;
+        if (known && !may && !doubts_are_fresh()) {
+            learn_route(outlook.route, *outlook.end.facts, outlook.end.way);  // not to be asked again
+        }
+    }
+    // It would stay and yet is another by now: its context was changed, or has things given to it, which is
+    // not known of it yet. The full handshake will tell.
+    outlook.unknown |= known && outlook.end.way == Way::stayed && outlook.now != outlook.end.facts &&
+                       !has_no_certificate_yet(outlook.now, *outlook.end.facts);
+    if (!known) {
+        outlook.end.facts = outlook.now;
     }
     return outlook;
 }
@@ -236,22 +316,28 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         server_name = *parsed;
     }
     const Outlook outlook = look_ahead(call, server_name);
-    if (outlook.unknown) {
+    Connection& connection = call.connection;
+    TicketExchange& exchange = connection.exchange;
+    exchange = TicketExchange{};
+    connection.route = outlook.route;
+    connection.expected = outlook.end;
+    connection.opened_as = outlook.now;
+    connection.opened_ctx = call.ctx;
+    connection.offered_in = client_random(call);
+    connection.sealed_in.reset();
+    const bool tls13 = is_tls13(call);
+    // What is to be seen is seen when the next ticket is made.
+    if (outlook.unknown || (outlook.must_be_seen && tls13 && call.libssl.num_tickets(call.ssl) == 0)) {
         return declined(call.process, Decline::foreign);
     }
-    const auto computed = audience_of(outlook.facts, settings, server_name);
+    const auto computed = audience_of(outlook.end.facts, settings, server_name);
     if (!computed) {
         return declined(call.process, Decline::no_audience);
     }
     if (call.process.sealer->prepare(call.ring, *record) != SealStatus::ok) {
         return declined(call.process, Decline::token_down);
     }
-    TicketExchange& exchange = call.connection.exchange;
-    exchange = TicketExchange{};
     exchange.audience = *computed;
-    call.connection.route = outlook.route;
-    call.connection.expected = outlook.facts;
-    call.connection.client_random = client_random(call);
     exchange.lineage_limit = call.now - settings.max_lineage;
     exchange.lineage_cap = record->seal_until;
     if (!arm(call, *record, iv, cipher, mac, false)) {
@@ -261,7 +347,8 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         call.libssl.set_max_early_data(call.ssl, 0);  // 0-RTT data can be replayed anywhere in the location
     }
     // TLS 1.3 clients use a ticket once: without a new one each time, half of all resumptions would be lost.
-    if (call.libssl.version(call.ssl) >= TLS1_3_VERSION) {
+    // In TLS 1.2 a new one is rather a loss: some clients that were given one keep neither.
+    if (tls13 || outlook.must_be_seen) {
         return accept_and_renew;
     }
     const RingRecord* newest = sealing_record(*call.ring, call.now, settings.stale_epochs);

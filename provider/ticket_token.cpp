@@ -16,15 +16,14 @@ using pkcs11::Attributes;
 using pkcs11::Session;
 
 constexpr std::string_view pair_label = "stekd ticket pair";
-constexpr CK_ULONG modulus_bits = 3072;
 constexpr std::array<std::uint8_t, 3> f4{0x01, 0x00, 0x01};
 
 // No call of stekd uses the public half in the token: stekd wraps in the vault, to the SPKI that it noted.
-Attributes public_template(const PairId& id) {
+Attributes public_template(const PairId& id, unsigned bits) {
     Attributes key;
     key.number(CKA_CLASS, CKO_PUBLIC_KEY)
         .number(CKA_KEY_TYPE, CKK_RSA)
-        .number(CKA_MODULUS_BITS, modulus_bits)
+        .number(CKA_MODULUS_BITS, bits)
         .bytes(CKA_PUBLIC_EXPONENT, f4)
         .flag(CKA_TOKEN, true)
         .flag(CKA_PRIVATE, false)
@@ -98,10 +97,10 @@ Attributes unwrapped_stek_template() {
     return key;
 }
 
-TicketPair make_ticket_pair(Session& session, bool is_private) {
+TicketPair make_ticket_pair(Session& session, bool is_private, unsigned bits) {
     TicketPair pair;
     session.random(pair.id);
-    Attributes public_key = public_template(pair.id);
+    Attributes public_key = public_template(pair.id, bits);
     Attributes private_key = private_template(pair.id, is_private);
     CK_MECHANISM mechanism{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
     const pkcs11::KeyPair made = session.generate_key_pair(mechanism, public_key, private_key);

@@ -25,7 +25,7 @@ struct TicketPair {
 /// Makes a pair with the templates of the design (private: CKA_UNWRAP only, OAEP only, unwrap template, not
 /// copyable, not modifiable). `is_private` is CKA_PRIVATE: false on SoftHSM, true on a real HSM. Takes 0.1 to
 /// 2 s. Read-write session.
-TicketPair make_ticket_pair(pkcs11::Session& session, bool is_private);
+TicketPair make_ticket_pair(pkcs11::Session& session, bool is_private, unsigned bits = 3072);
 /// Destroys both halves; absent is fine. Returns whether anything was there.
 bool destroy_ticket_pair(pkcs11::Session& session, const PairId& id);
 /// The ids of all pairs in the token, also of those that lack a half (a kill while one was made), so that

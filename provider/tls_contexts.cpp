@@ -1,4 +1,4 @@
-// The SSL_CTXs of a process, for who must know what others there are.
+// The SSL_CTXs that a process may serve with, for who must know what others there are.
 #include "provider/connection.hpp"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace stek {
 
 namespace {
 
-/// All SSL_CTXs that were made since we attached. A fork must not inherit the lock held.
+/// Those that were made since we attached. A fork must not inherit the lock held.
 struct Contexts {
     std::mutex mutex;
     std::vector<const TlsContext*> all;
@@ -27,32 +27,47 @@ Contexts& contexts() {
 std::atomic<std::uint64_t> next_context_id{1};
 std::atomic<bool> all_contexts_known{true};
 
+/// A program may ask and answer by the same method; only these two cannot answer. A certificate tells
+/// nothing: a client may have one, and a server choose its own for each connection.
+bool is_for_clients_only(const LibSsl& ssl, const SSL_CTX* ctx) noexcept {
+    const SSL_METHOD* method = ssl.ctx_method(ctx);
+    return method == ssl.client_method() || method == ssl.dtls_client_method();
+}
+
 }  // namespace
 
-TlsContext::TlsContext(SSL_CTX* ctx) noexcept : ctx(ctx), id(next_context_id.fetch_add(1)) {
+TlsContext::TlsContext(const LibSsl& ssl, SSL_CTX* ctx) noexcept
+    : ctx(ctx), id(next_context_id.fetch_add(1)), may_serve(!is_for_clients_only(ssl, ctx)) {
+    if (!may_serve) {
+        return;
+    }
     try {
         const std::lock_guard lock(contexts().mutex);
         contexts().all.push_back(this);
     } catch (const std::exception&) {
         all_contexts_known.store(false);
     }
+    doubt_routes();
 }
 
 TlsContext::~TlsContext() {
-    const std::lock_guard lock(contexts().mutex);
-    std::erase(contexts().all, this);
+    if (!may_serve) {
+        return;
+    }
+    {
+        const std::lock_guard lock(contexts().mutex);
+        std::erase(contexts().all, this);
+    }
+    doubt_routes();
 }
 
-bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first) noexcept {
+bool may_switch_client_authentication(const LibSsl& ssl, const SSL_CTX* first, bool asks) noexcept {
     if (!all_contexts_known.load()) {
         return true;
     }
-    const bool first_asks = ssl.ctx_verify_mode(first) != SSL_VERIFY_NONE;
     const std::lock_guard lock(contexts().mutex);
     return std::ranges::any_of(contexts().all, [&](const TlsContext* other) {
-        // Without a certificate it is a client's, or no server could use it.
-        return other->ctx != first && ssl.ctx_certificate(other->ctx) != nullptr &&
-               (first_asks || ssl.ctx_verify_mode(other->ctx) != SSL_VERIFY_NONE);
+        return other->ctx != first && (asks || ssl.ctx_verify_mode(other->ctx) != SSL_VERIFY_NONE);
     });
 }
 

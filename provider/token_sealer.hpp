@@ -54,6 +54,7 @@ class TokenSealer final : public Sealer {
 
     Local* local();  ///< null if the thread's own things are gone: the process exits
     const Key* find(Local& mine, const KeyName& name);
+    SealStatus enter(Local*& mine, const Key*& key, const KeyName& name);
     pkcs11::Session& session_of(Local& mine);
     SealStatus crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in, std::uint8_t* out,
                      std::size_t room, std::size_t wanted) noexcept;

@@ -27,21 +27,43 @@ CK_GCM_PARAMS gcm_params(Bytes iv, Bytes aad) noexcept {
 
 }  // namespace
 
+/// Inside the gate with the key, or not inside. A gate is closed for as long as a fork or a C_Initialize
+/// takes: what comes meanwhile waits, and looks the key up again, for what closed it may have changed the
+/// table.
+SealStatus TokenSealer::enter(Local*& mine, const Key*& key, const KeyName& name) {
+    std::optional<std::chrono::steady_clock::time_point> deadline;
+    for (;;) {
+        mine = local();
+        if (mine == nullptr) {
+            return SealStatus::token_down;
+        }
+        key = find(*mine, name);
+        if (key == nullptr) {
+            return SealStatus::no_key;
+        }
+        if (gate_->enter(*mine->slot)) {
+            return SealStatus::ok;
+        }
+        if (!deadline) {
+            deadline = std::chrono::steady_clock::now() + wait_for_calls_to_end;
+        }
+        if (!gate_->wait_until_open(*deadline)) {
+            return SealStatus::token_down;
+        }
+    }
+}
+
 SealStatus TokenSealer::crypt(bool sealing, const KeyName& name, Bytes iv, Bytes aad, Bytes in,
                               std::uint8_t* out, std::size_t room, std::size_t wanted) noexcept {
     const auto begun = coarse_milliseconds();
     SealStatus status = SealStatus::token_down;
     try {
-        Local* const own = local();
-        if (own == nullptr) {
-            OPENSSL_cleanse(out, room);
-            return status;
-        }
-        Local& mine = *own;
-        const Key* key = find(mine, name);
-        if (key == nullptr) {
-            status = SealStatus::no_key;
-        } else if (gate_->enter(*mine.slot)) {
+        Local* own = nullptr;
+        const Key* key = nullptr;
+        if (const SealStatus entered = enter(own, key, name); entered != SealStatus::ok) {
+            status = entered;
+        } else {
+            Local& mine = *own;
             const CallGate::Leaving leaving{*mine.slot};
             if (!mine.table->link->module->usable_here()) {
                 throw pkcs11::TokenError("the module was initialised anew");

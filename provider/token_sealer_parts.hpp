@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <optional>
-#include <thread>
 
 namespace stek {
 
@@ -43,14 +42,13 @@ struct TokenSealer::Local {
         if (!session) {
             return;
         }
-        const auto until = std::chrono::steady_clock::now() + wait_for_calls_to_end;
+        const auto deadline = std::chrono::steady_clock::now() + wait_for_calls_to_end;
         while (!gate->enter(*slot)) {
-            if (std::chrono::steady_clock::now() >= until) {
+            if (!gate->wait_until_open(deadline)) {
                 session->abandon();
                 session.reset();
                 return;
             }
-            std::this_thread::sleep_for(std::chrono::microseconds(200));
         }
         session.reset();
         CallGate::leave(*slot);

@@ -79,7 +79,7 @@ BOOST_AUTO_TEST_CASE(stekd_wraps_to_no_planted_pair) {
 
 // Threat model, the ticket token's files: SoftHSM keeps keys in them. Stated, and so it is.
 BOOST_AUTO_TEST_CASE(who_reads_softhsm_s_files_has_the_keys_and_an_expired_ring_is_none) {
-    const Target target;
+    Target target;
     const auto ticket = target.real_ticket();
     const Prize prize(target.stek_of(ticket), ticket, Target::audience());
     const int left = tests::in_child([&] {
@@ -112,6 +112,7 @@ BOOST_AUTO_TEST_CASE(who_reads_softhsm_s_files_has_the_keys_and_an_expired_ring_
         std::copy_n(record->admission_key.data(), admission_key_size, old->admission_key.data());
         ring->records.push_back(std::move(old));
     }
+    target.daemon->stop();  // it would put its own ring back at once
     BOOST_TEST(sealing_record(*ring, std::time(nullptr), 2) == nullptr);
     replace_ring_file(target.ring_file(), encode_ring(*ring).bytes(), [](int) {});
     BOOST_CHECK_THROW(target.real_ticket(), std::runtime_error);

@@ -6,11 +6,13 @@
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
 #include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include <boost/test/unit_test.hpp>
 #include <openssl/conf.h>
@@ -133,6 +135,37 @@ BOOST_AUTO_TEST_CASE(a_child_forked_while_the_token_hangs_does_without) {
     scene.faulty.clear();
     BOOST_TEST(heals(server));
     BOOST_TEST(scene.journal.says("does without the token"));
+}
+
+// A fork waits for the calls that are being made, and whoever comes meanwhile waits for the fork.
+BOOST_AUTO_TEST_CASE(a_fork_beside_calls_loses_no_resumption) {
+    Scene scene;
+    scene.configure();
+    const Ctx server = server_ctx(scene.identity);
+    BOOST_REQUIRE(visit(server, 2).resumed == 2);
+    scene.faulty.sleep("C_Decrypt", std::chrono::milliseconds(20));
+    std::atomic<unsigned> failed{0}, resumed{0}, threads_left{4};
+    constexpr int connections = 20;
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < 4; ++i) {
+        threads.emplace_back([&] {
+            const Outcome outcome = visit(server, connections);
+            failed += outcome.failed;
+            resumed += outcome.resumed;
+            --threads_left;
+        });
+    }
+    unsigned forks = 0;
+    for (; threads_left > 0; ++forks) {
+        BOOST_REQUIRE(in_child([] { return true; }));
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    threads.clear();
+    BOOST_TEST(forks > 10U);
+    BOOST_TEST(failed == 0U);
+    BOOST_TEST(resumed == 4U * 2 * (connections - 1));
+    BOOST_TEST(!scene.journal.says("token down"));
+    BOOST_TEST(!scene.journal.says("bad-tag"));
 }
 
 BOOST_AUTO_TEST_CASE(each_call_fails_with_general_error) {

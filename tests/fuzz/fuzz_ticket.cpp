@@ -64,8 +64,8 @@ class Server {
         const auto conf = ring_.write_conf(ring_.section({{"attach", "yes"}}));
         require(CONF_modules_load_file(conf.c_str(), nullptr, 0) == 1, "the provider loads");
         ctx_ = server_ctx(identity_);
-        FactsOfContext facts;
-        const auto audience = audience_of(facts.of(*LibSsl::load(), ctx_.get()), Settings{}, server_name);
+        const std::unique_ptr<SSL, SslFree> ssl(SSL_new(ctx_.get()));
+        const auto audience = audience_of(facts_of(*LibSsl::load(), ssl.get()), Settings{}, server_name);
         require(audience.has_value() && ticket_mac_key(record, *audience, mac_key_), "keys are at hand");
         name_ = record.name;
         aad_ = ticket_aad(name_, *audience);

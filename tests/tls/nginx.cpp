@@ -96,5 +96,21 @@ BOOST_DATA_TEST_CASE(virtual_servers_with_other_client_authorities, versions, ve
     BOOST_TEST(last.reused);
 }
 
+// libssl chooses one of them for each client anew: before it knows which, it opens the ticket.
+BOOST_DATA_TEST_CASE(two_certificates_in_one_server, versions, version) {
+    const Identity rsa = scene().pki.rsa_server("rsa", {"www.stek.test"});
+    Nginx nginx(scene().setup("nginx"), {.second_identity = rsa});
+    nginx.start();
+    for (const char* algorithms : {"ECDSA+SHA256", "RSA-PSS+SHA256:RSA+SHA256", ""}) {
+        ClientTerms chosen = terms(nginx, version);
+        chosen.signature_algorithms = algorithms;
+        Connection last = connect(chosen);
+        for (int i = 0; i < 10; ++i) {
+            last = resume(chosen, last);
+            BOOST_TEST(last.reused, algorithms);
+        }
+    }
+}
+
 }  // namespace
 }  // namespace stek::test

@@ -13,6 +13,8 @@
 #include <ctime>
 #include <fstream>
 #include <functional>
+#include <iterator>
+#include <string>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -328,6 +330,66 @@ BOOST_AUTO_TEST_CASE(early_data_works_when_asked_for) {
     BOOST_REQUIRE_MESSAGE(next.done, next.error);
     BOOST_TEST(next.resumed);
     BOOST_TEST(next.early_data_accepted);
+}
+
+// Two servers at a location, of which one has early-data = yes.
+BOOST_AUTO_TEST_CASE(a_ticket_that_allows_early_data_gets_none_where_it_is_refused) {
+    KnownRing ring;
+    ring.add_current();
+    const Identity identity("a.example");
+    const auto file = ring.softhsm().directory() / "session";
+    const auto in_a_server = [&](const std::map<std::string, std::string>& more, const auto& work) {
+        return in_child([&] {
+            configure(ring, more);
+            const Ctx server = server_ctx(identity), client = client_ctx(TLS1_3_VERSION);
+            SSL_CTX_set_max_early_data(server.get(), 1000);
+            SSL_CTX_set_options(server.get(), SSL_OP_NO_ANTI_REPLAY);
+            return work(client.get(), server.get()) ? 0 : 1;
+        });
+    };
+    BOOST_REQUIRE(in_a_server({{"early-data", "yes"}}, [&](SSL_CTX* client, SSL_CTX* server) {
+                      const Handshake first = connect(client, server);
+                      unsigned char* der = nullptr;
+                      const int size = i2d_SSL_SESSION(first.session.get(), &der);
+                      std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(der), size);
+                      OPENSSL_free(der);
+                      return SSL_SESSION_get_max_early_data(first.session.get()) == 1000;
+                  }) == 0);
+    BOOST_TEST(in_a_server({}, [&](SSL_CTX* client, SSL_CTX* server) {
+                   std::ifstream in(file, std::ios::binary);
+                   const std::string der(std::istreambuf_iterator<char>(in), {});
+                   const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+                   const Session session(d2i_SSL_SESSION(nullptr, &at, static_cast<long>(der.size())));
+                   const Handshake next = connect(client, server, session.get(), {}, nullptr, true);
+                   return next.done && next.resumed && !next.early_data_accepted;
+               }) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(which_of_two_certificates_a_client_gets_does_not_matter) {
+    KnownRing ring;
+    ring.add_current();
+    configure(ring);
+    const Identity ec("a.example"), rsa("a.example", KeyKind::rsa);
+    for (const bool ec_first : {true, false}) {
+        const Identity &one = ec_first ? ec : rsa, &two = ec_first ? rsa : ec;
+        const Ctx server = server_ctx(one);
+        BOOST_REQUIRE(SSL_CTX_use_certificate(server.get(), two.certificate.get()) == 1 &&
+                      SSL_CTX_use_PrivateKey(server.get(), two.key.get()) == 1);
+        for (const int version : versions) {
+            const Ctx any = client_ctx(version);
+            for (const char* algorithms : {"ECDSA+SHA256", "RSA-PSS+SHA256:RSA+SHA256"}) {
+                const Ctx client = client_ctx(version);
+                BOOST_REQUIRE(SSL_CTX_set1_sigalgs_list(client.get(), algorithms) == 1);
+                Handshake last = connect(client.get(), server.get(), nullptr, "a.example");
+                BOOST_REQUIRE_MESSAGE(last.done, last.error);
+                for (int i = 0; i < 3; ++i) {
+                    last = connect(client.get(), server.get(), last.session.get(), "a.example");
+                    BOOST_TEST(last.resumed, algorithms);
+                }
+                BOOST_TEST(connect(any.get(), server.get(), last.session.get(), "a.example").resumed);
+            }
+        }
+    }
 }
 
 BOOST_AUTO_TEST_CASE(many_threads_with_a_moving_ring) {

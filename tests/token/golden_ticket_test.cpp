@@ -59,9 +59,9 @@ Audience audience_of(const json& row) {
     Settings settings;
     settings.audience = row["string"];
     settings.audience_replaces = row["replaces"];
-    FactsOfContext facts;
+    const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(ctx.get()), SSL_free);
     const auto audience =
-        audience_of(facts.of(*LibSsl::load(), ctx.get()), settings, row["server_name"].get<std::string>());
+        audience_of(facts_of(*LibSsl::load(), ssl.get()), settings, row["server_name"].get<std::string>());
     BOOST_REQUIRE(audience.has_value());
     return *audience;
 }

@@ -24,7 +24,7 @@ namespace {
 
 constexpr auto promised = 2s;
 constexpr const char* thread_name = "stek-housekeep";
-#ifdef __SANITIZE_THREAD__
+#if defined __SANITIZE_THREAD__ || defined __SANITIZE_ADDRESS__
 constexpr int longer = 5;  // a search of such a process takes seconds: a key must live to be found
 #else
 constexpr int longer = 1;

@@ -57,6 +57,15 @@ struct Fixture {
 
 }  // namespace
 
+// Read to its end, that would be a handshake that never ends.
+BOOST_AUTO_TEST_CASE(a_configuration_that_is_no_file_is_refused) {
+    const auto library = Library::map(tests::softhsm_module);
+    for (const std::string path : {"/dev/zero", "/dev/null", "/"})
+        BOOST_CHECK_EXCEPTION(Module::initialize(library, path), ModuleError, [&](const ModuleError& error) {
+            return std::string(error.what()).find(path + " is not a regular file") != std::string::npos;
+        });
+}
+
 // Else it would never be initialised anew, and no token that comes or goes would be seen any more.
 BOOST_FIXTURE_TEST_CASE(a_module_that_could_not_be_finalised_is_still_ours, Fixture) {
     faulty.fail("C_Finalize", CKR_DEVICE_ERROR);

@@ -147,6 +147,13 @@ BOOST_AUTO_TEST_CASE(interrupted_it_removes_what_it_has_made) {
         BOOST_TEST(fs::exists(dir) == (signal == SIGKILL));
     }
     module.clear();
+    // Of what an option names, nobody knows whose it is.
+    const auto others = space.path() / "others";
+    fs::create_directory(others);
+    write_file(others / "token", "x");
+    fs::copy(space.path() / "d", space.path() / "e", fs::copy_options::recursive);
+    BOOST_TEST(init(space.path() / "e", {"--token-dir", others}).exit_code == 73);
+    BOOST_TEST(read_file(others / "token") == "x");
     const auto again = init(space.path() / "d", {"--module", module.path()});
     BOOST_TEST(again.exit_code == 0, again.output);
     BOOST_TEST(again.output.find("an init was killed in ") != std::string::npos, again.output);

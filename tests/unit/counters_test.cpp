@@ -4,6 +4,7 @@
 #include "provider/counters.hpp"
 
 #include "tests/fixtures/child.hpp"
+#include "tests/fixtures/journal_catcher.hpp"
 #include "tests/fixtures/workspace.hpp"
 
 #include <csignal>
@@ -86,6 +87,32 @@ BOOST_FIXTURE_TEST_CASE(each_event_has_its_counter, Fixture) {
     for (std::size_t why = 0; why < totals.declined.size(); ++why)
         BOOST_TEST(totals.declined[why] == why + 1);
     BOOST_TEST(sum(totals.latency) == 0U);
+}
+
+// The directory comes and goes with stekd.
+BOOST_FIXTURE_TEST_CASE(a_directory_that_comes_later_is_told_once_and_used_then, Fixture) {
+    tests::JournalCatcher journal(workspace.path());
+    directory += "/live";
+    Counters counters(directory);
+    for (int i = 0; i < 3; ++i) {
+        counters.sealed();
+        counters.look_for_file();
+    }
+    BOOST_TEST(journal.says("is not counted: no file can be made in " + directory + ": No such file"));
+    BOOST_TEST(journal.entries().size() == 1U);
+    std::filesystem::create_directory(directory);
+    counters.look_for_file();
+    counters.sealed();
+    BOOST_TEST(collect_counters(directory, false).sealed == 1U);
+    counters.look_for_file();
+    counters.sealed();
+    BOOST_TEST(collect_counters(directory, false).sealed == 2U);
+    std::filesystem::remove_all(directory);
+    std::filesystem::create_directory(directory);
+    counters.look_for_file();
+    counters.sealed();
+    BOOST_TEST(collect_counters(directory, false).sealed == 1U);
+    BOOST_TEST(journal.entries().size() == 1U);
 }
 
 BOOST_FIXTURE_TEST_CASE(latencies_fall_into_their_buckets, Fixture) {
