@@ -54,7 +54,9 @@ void read_numbers(TomlSection& top, Policy& policy, unsigned& stale_epochs) {
 
 Config load_config(const std::string& file) {
     const auto table = parse_toml(file);
-    TomlSection top(file, "", table);
+    TomlSection top(file, "", table,
+                    {"location", "period", "session_timeout", "stale_epochs", "ring_version", "readers",
+                     "allow_weak_token", "vault", "ticket", "paths"});
 
     const auto location = top.text("location");
     if (!is_location(location))
@@ -66,16 +68,17 @@ Config load_config(const std::string& file) {
     auto readers = top.users("readers");
     const bool allow_weak_token = top.flag("allow_weak_token", false);
 
-    auto vault = top.section("vault");
+    auto vault = top.section("vault", {"uri"});
     auto vault_uri = vault.uri("uri");
-    auto ticket = top.section("ticket");
+    auto ticket = top.section("ticket", {"uri", "private_pairs", "remake_pins"});
     auto ticket_uri = ticket.uri("uri");
     const bool private_pairs = ticket.flag("private_pairs", true);
     auto remake_pins = ticket.path("remake_pins", "");
     if (!remake_pins.empty() && !ticket_uri.token_label())
         ticket.fail_key("remake_pins", "needs a token attribute in the URI: the label of what is made anew");
 
-    auto paths = top.section("paths");
+    auto paths = top.section("paths", {"module_config", "provider", "keyring", "stats", "state", "control",
+                                       "server_config", "metrics"});
     Config config{
         .file = file,
         .location = location,
@@ -97,8 +100,6 @@ Config load_config(const std::string& file) {
         .server_config = paths.path("server_config", ""),
         .metrics = paths.path("metrics", ""),
     };
-    for (const auto* section : {&vault, &ticket, &paths, &top})
-        section->refuse_others();
     // One process initialises one module once: both tokens are behind it.
     if (config.vault.module_path() != config.ticket.module_path())
         ticket.fail_key("uri", "must have the module-path of the vault's URI");

@@ -27,6 +27,20 @@ toml::table parse_toml(const std::string& file) {
     }
 }
 
+TomlSection::TomlSection(std::string file, std::string name, const toml::table& table, Keys known)
+    : file_(std::move(file)), name_(std::move(name)), table_(&table) {
+    for (const auto& [key, node] : *table_) {
+        if (std::ranges::find(known, key.str()) != known.end())
+            continue;
+        std::string allowed;
+        for (const auto& one : known)
+            (allowed += allowed.empty() ? "" : ", ") += one;
+        fail_at(key.source(), key.str(),
+                "unknown key; " + (name_.empty() ? std::string("at the top") : "in [" + name_ + "]") +
+                    " there may be " + allowed);
+    }
+}
+
 std::string TomlSection::text(std::string_view key, std::optional<std::string> otherwise) {
     const auto* node = find(key, otherwise.has_value());
     if (node == nullptr)
@@ -96,31 +110,15 @@ std::vector<std::string> TomlSection::users(std::string_view key) {
     return names;
 }
 
-TomlSection TomlSection::section(std::string_view key) {
+TomlSection TomlSection::section(std::string_view key, Keys known) {
     const auto* node = find(key, false);
     if (!node->is_table())
         fail(*node, key, "must be a table, [" + std::string(key) + "]");
-    return {file_, std::string(key), *node->as_table()};
+    return {file_, std::string(key), *node->as_table(), known};
 }
 
-std::optional<TomlSection> TomlSection::section_if_there(std::string_view key) {
-    if (table_->contains(key))
-        return section(key);
-    known_.emplace_back(key);
-    return {};
-}
-
-void TomlSection::refuse_others() const {
-    for (const auto& [key, node] : *table_) {
-        if (std::find(known_.begin(), known_.end(), key.str()) != known_.end())
-            continue;
-        std::string allowed;
-        for (const auto& name : known_)
-            allowed += (allowed.empty() ? "" : ", ") + name;
-        fail_at(key.source(), key.str(),
-                "unknown key; " + (name_.empty() ? std::string("at the top") : "in [" + name_ + "]") +
-                    " there may be " + allowed);
-    }
+std::optional<TomlSection> TomlSection::section_if_there(std::string_view key, Keys known) {
+    return table_->contains(key) ? std::optional(section(key, known)) : std::nullopt;
 }
 
 void TomlSection::fail_key(std::string_view key, const std::string& what) const {
@@ -128,8 +126,7 @@ void TomlSection::fail_key(std::string_view key, const std::string& what) const 
     fail_at(node != nullptr ? node->source() : table_->source(), key, what);
 }
 
-const toml::node* TomlSection::find(std::string_view key, bool optional) {
-    known_.emplace_back(key);
+const toml::node* TomlSection::find(std::string_view key, bool optional) const {
     const auto* node = table_->get(key);
     if (node == nullptr && !optional)
         fail_at(table_->source(), key, "is missing and has no default");

@@ -27,16 +27,11 @@ std::string location_name(TomlSection& section, std::string_view key, std::optio
 }
 
 FleetConfig::Origin read_origin(TomlSection section) {
-    FleetConfig::Origin origin{party_name(section, "name"), section.uri("uri")};
-    section.refuse_others();
-    return origin;
+    return {party_name(section, "name"), section.uri("uri")};
 }
 
 FleetConfig::Location read_location(TomlSection section) {
-    FleetConfig::Location location{location_name(section, "name", {}), party_name(section, "vault"),
-                                   section.uri("uri")};
-    section.refuse_others();
-    return location;
+    return {location_name(section, "name", {}), party_name(section, "vault"), section.uri("uri")};
 }
 
 FleetConfig::Machine read_machine(TomlSection section, const std::optional<FleetConfig::Location>& beside) {
@@ -55,7 +50,6 @@ FleetConfig::Machine read_machine(TomlSection section, const std::optional<Fleet
     machine.readers = section.users("readers");
     machine.keyring = section.path("keyring");
     machine.stats = section.path("stats", "");
-    section.refuse_others();
     return machine;
 }
 
@@ -99,42 +93,41 @@ bool is_fleet_config(const std::string& file) {
 
 FleetConfig load_fleet_config(const std::string& file) {
     const auto table = daemon::parse_toml(file);
-    TomlSection top(file, "", table);
+    TomlSection top(file, "", table,
+                    {"period", "session_timeout", "stale_epochs", "ring_version", "allow_weak_token",
+                     "engine", "origin", "location", "machine", "root", "paths"});
     FleetConfig config;
     config.file = file;
     read_numbers(top, config.policy, config.stale_epochs);
     config.ring_version = static_cast<unsigned>(top.number("ring_version", 1, 1, 1));
     config.allow_weak_token = top.flag("allow_weak_token", false);
 
-    auto engine = top.section("engine");
+    auto engine = top.section("engine", {"directory", "root"});
     config.engine_directory = engine.path("directory");
     config.root = engine.path("root");
-    engine.refuse_others();
 
-    if (auto section = top.section_if_there("origin"))
+    if (auto section = top.section_if_there("origin", {"name", "uri"}))
         config.origin = read_origin(std::move(*section));
-    if (auto section = top.section_if_there("location"))
+    if (auto section = top.section_if_there("location", {"name", "vault", "uri"}))
         config.location = read_location(std::move(*section));
-    if (auto section = top.section_if_there("machine"))
+    if (auto section = top.section_if_there("machine", {"name", "location", "uri", "ticket", "private_pairs",
+                                                        "remake_pins", "readers", "keyring", "stats"}))
         config.machine = read_machine(std::move(*section), config.location);
-    if (auto section = top.section_if_there("root")) {
+    if (auto section = top.section_if_there("root", {"uri"}))
         config.root_token = section->uri("uri");
-        section->refuse_others();
-    }
     if (!config.has_role() && !config.root_token)
         top.fail_key("engine",
                      "there must be a role beside it: [origin], [location] or [machine]; or [root], where "
                      "the fleet's lists are signed");
 
-    auto paths = top.section("paths");
+    auto paths =
+        top.section("paths", {"module_config", "provider", "state", "control", "server_config", "metrics"});
     config.module_config = paths.path("module_config", "");
     config.provider = config.location ? paths.path("provider") : paths.path("provider", "");
     config.state = paths.path("state");
     config.control = paths.path("control", "");
     config.server_config = paths.path("server_config", "");
     config.metrics = paths.path("metrics", "");
-    paths.refuse_others();
-    top.refuse_others();
     check_module(file, config);
     return config;
 }
