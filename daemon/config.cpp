@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <sstream>
@@ -24,11 +25,17 @@ std::string whole_number(std::int64_t least, std::int64_t most) {
     return "must be a whole number from " + std::to_string(least) + " to " + std::to_string(most);
 }
 
-// One table of the file. Remembers what was asked for, so that the rest can be refused by name.
+// One table of the file, and the keys that may be in it. Others are refused first: of [vualt] it helps nobody
+// to hear that there is no [vault].
 class Section {
   public:
-    Section(std::string file, std::string name, const toml::table& table)
-        : file_(std::move(file)), name_(std::move(name)), table_(table) {}
+    Section(std::string file, std::string name, const toml::table& table,
+            std::initializer_list<std::string_view> known)
+        : file_(std::move(file)), name_(std::move(name)), table_(table) {
+        for (const auto& [key, node] : table_)
+            if (std::find(known.begin(), known.end(), key.str()) == known.end())
+                fail_at(key.source(), key.str(), "unknown key; " + place() + " there may be " + list(known));
+    }
 
     std::string text(std::string_view key, std::optional<std::string> otherwise = {}) {
         const auto* node = find(key, otherwise.has_value());
@@ -99,25 +106,11 @@ class Section {
         return names;
     }
 
-    Section section(std::string_view key) {
+    Section section(std::string_view key, std::initializer_list<std::string_view> known) {
         const auto* node = find(key, false);
         if (!node->is_table())
             fail(*node, key, "must be a table, [" + std::string(key) + "]");
-        return {file_, std::string(key), *node->as_table()};
-    }
-
-    // To be called when all keys were asked for.
-    void refuse_others() const {
-        for (const auto& [key, node] : table_) {
-            if (std::find(known_.begin(), known_.end(), key.str()) != known_.end())
-                continue;
-            std::string allowed;
-            for (const auto& name : known_)
-                allowed += (allowed.empty() ? "" : ", ") + name;
-            fail_at(key.source(), key.str(),
-                    "unknown key; " + (name_.empty() ? std::string("at the top") : "in [" + name_ + "]") +
-                        " there may be " + allowed);
-        }
+        return {file_, std::string(key), *node->as_table(), known};
     }
 
     [[noreturn]] void fail_key(std::string_view key, const std::string& what) const {
@@ -126,8 +119,18 @@ class Section {
     }
 
   private:
+    static std::string list(std::initializer_list<std::string_view> names) {
+        std::string all;
+        for (const auto& name : names)
+            (all += all.empty() ? "" : ", ") += name;
+        return all;
+    }
+
+    [[nodiscard]] std::string place() const {
+        return name_.empty() ? std::string("at the top") : "in [" + name_ + "]";
+    }
+
     const toml::node* find(std::string_view key, bool optional) {
-        known_.emplace_back(key);
         const auto* node = table_.get(key);
         if (node == nullptr && !optional)
             fail_at(table_.source(), key, "is missing and has no default");
@@ -148,7 +151,6 @@ class Section {
 
     std::string file_, name_;
     const toml::table& table_;
-    std::vector<std::string> known_;
 };
 
 bool fit_for_location(const std::string& name) {
@@ -203,7 +205,9 @@ void check_numbers(const Policy& policy, unsigned stale_epochs, const NumberName
 
 Config load_config(const std::string& file) {
     const auto table = parse(file);
-    Section top(file, "", table);
+    Section top(file, "", table,
+                {"location", "period", "session_timeout", "stale_epochs", "ring_version", "readers",
+                 "allow_weak_token", "vault", "ticket", "paths"});
 
     const auto location = top.text("location");
     if (!fit_for_location(location))
@@ -219,16 +223,17 @@ Config load_config(const std::string& file) {
     auto readers = top.users("readers");
     const bool allow_weak_token = top.flag("allow_weak_token", false);
 
-    auto vault = top.section("vault");
+    auto vault = top.section("vault", {"uri"});
     auto vault_uri = vault.uri("uri");
-    auto ticket = top.section("ticket");
+    auto ticket = top.section("ticket", {"uri", "private_pairs", "remake_pins"});
     auto ticket_uri = ticket.uri("uri");
     const bool private_pairs = ticket.flag("private_pairs", true);
     auto remake_pins = ticket.path("remake_pins", "");
     if (!remake_pins.empty() && !ticket_uri.token_label())
         ticket.fail_key("remake_pins", "needs a token attribute in the URI: the label of what is made anew");
 
-    auto paths = top.section("paths");
+    auto paths = top.section("paths", {"module_config", "provider", "keyring", "stats", "state", "control",
+                                       "server_config", "metrics"});
     Config config{
         .file = file,
         .location = location,
@@ -250,8 +255,6 @@ Config load_config(const std::string& file) {
         .server_config = paths.path("server_config", ""),
         .metrics = paths.path("metrics", ""),
     };
-    for (const auto* section : {&vault, &ticket, &paths, &top})
-        section->refuse_others();
     // One process initialises one module once: both tokens are behind it.
     if (config.vault.module_path() != config.ticket.module_path())
         ticket.fail_key("uri", "must have the module-path of the vault's URI");
