@@ -66,7 +66,7 @@ void compare(const std::string& key, const std::string& servers, const std::stri
         wrong(key + " = " + servers + ", but " + in_toml + " = " + stekds);
 }
 
-/// A server's URI may leave out what stekd's names; it must not name anything else.
+/// A server's URI may leave out what stekd's names, but for the label; it must not name anything else.
 void check_token(const pkcs11::TokenUri& servers, const pkcs11::TokenUri& stekds) {
     compare("module-path of token", servers.module_path().value_or(""), "that of ticket.uri",
             stekds.module_path().value_or(""));
@@ -85,12 +85,14 @@ void check_pin(const pkcs11::TokenUri& uri, const Config& config) {
     const auto& source = uri.pin_source();
     if (!source && config.private_pairs)
         wrong("token: no pin-source, but ticket.private_pairs = true: servers have to log in");
-    if (!source || source->starts_with("credential:"))
-        return;  // of the server's unit, which is not ours
-    if (source->starts_with("prompt:"))
+    if (!source)
+        return;
+    const auto from = pkcs11::PinSource::parse(*source).value();
+    if (from.kind == pkcs11::PinSource::Kind::prompt)
         wrong("token: pin-source = prompt: a server cannot ask");
-    const auto file = source->substr(source->starts_with('/') ? 0 : source->find(':') + 1);
-    if (::access(file.c_str(), R_OK) == 0 || errno != EACCES)
+    // A credential is of the server's unit, which is not ours.
+    if (from.kind == pkcs11::PinSource::Kind::file &&
+        (::access(from.name.c_str(), R_OK) == 0 || errno != EACCES))
         static_cast<void>(pkcs11::read_pin(*source));
 }
 

@@ -3,28 +3,18 @@
 
 #include <cstring>
 #include <filesystem>
-#include <string_view>
+#include <string>
 
 #include <sys/stat.h>
 
 namespace stek::daemon {
 namespace {
 
-constexpr std::string_view file_scheme = "file:", credential_scheme = "credential:",
-                           prompt_scheme = "prompt:";
+using pkcs11::PinSource;
 
-/// The file that holds it; empty if it is in none.
-std::string file_of(const Site& site, const std::string& source) {
-    if (source.starts_with(file_scheme))
-        return source.substr(file_scheme.size());
-    if (source.starts_with('/'))
-        return source;
-    // stekd.service: LoadCredential=vault.pin:/etc/stekd/pins/vault.pin
-    if (source.starts_with(credential_scheme))
-        return (std::filesystem::path(site.config.file).parent_path() / "pins" /
-                source.substr(credential_scheme.size()))
-            .string();
-    return {};
+/// Where stekd.service takes its credentials from: LoadCredential=vault.pin:/etc/stekd/pins/vault.pin
+std::string credential_file(const Site& site, const std::string& name) {
+    return (std::filesystem::path(site.config.file).parent_path() / "pins" / name).string();
 }
 
 struct PinRule {
@@ -57,15 +47,18 @@ void look_at_file(Diagnosis& diagnosis, const PinRule& rule, const std::string& 
     }
 }
 
-void look_at_source(Diagnosis& diagnosis, const Site& site, const PinRule& rule, const std::string& source) {
-    if (const auto file = file_of(site, source); !file.empty())
-        look_at_file(diagnosis, rule, file, source.starts_with(credential_scheme));
-    else if (source.starts_with(prompt_scheme))
-        diagnosis.warn(rule.subject, "it is asked for on a terminal: stekd cannot start by itself",
-                       "pin-source=file:/... in " + site.config.file);
-    else
+void look_at_source(Diagnosis& diagnosis, const Site& site, const PinRule& rule, const std::string& text) {
+    const auto source = PinSource::parse(text);
+    if (!source)
         diagnosis.fail(rule.subject, "its pin-source is none of file:, credential:, prompt: and a path",
                        "pin-source=file:/... in " + site.config.file);
+    else if (source->kind == PinSource::Kind::prompt)
+        diagnosis.warn(rule.subject, "it is asked for on a terminal: stekd cannot start by itself",
+                       "pin-source=file:/... in " + site.config.file);
+    else if (source->kind == PinSource::Kind::credential)
+        look_at_file(diagnosis, rule, credential_file(site, source->name), true);
+    else
+        look_at_file(diagnosis, rule, source->name, false);
 }
 
 }  // namespace

@@ -125,32 +125,42 @@ Secret ask(const std::string& source) {
 
 }  // namespace
 
-bool is_pin_source(std::string_view source) noexcept {
-    return source.starts_with("file:") || source.starts_with('/') || source.starts_with("credential:") ||
-           source == "prompt:";
+std::optional<PinSource> PinSource::parse(std::string_view text) {
+    constexpr std::string_view file = "file:", credential = "credential:";
+    if (text.starts_with('/')) {
+        return PinSource{Kind::file, std::string(text)};
+    }
+    if (text.starts_with(file)) {
+        text.remove_prefix(file.size());
+        if (text.starts_with("///")) {  // RFC 8089, with an empty authority
+            text.remove_prefix(2);
+        }
+        return PinSource{Kind::file, std::string(text)};
+    }
+    if (text.starts_with(credential)) {
+        return PinSource{Kind::credential, std::string(text.substr(credential.size()))};
+    }
+    return text == "prompt:" ? std::optional(PinSource{Kind::prompt, {}}) : std::nullopt;
 }
 
 Secret read_pin(const std::string& source) {
     if (source.empty()) {
         return {};
     }
-    if (!is_pin_source(source)) {
+    const auto from = PinSource::parse(source);
+    if (!from) {
         throw UriError("PIN source is none of file:/PATH, /PATH, credential:NAME and prompt:");
     }
-    if (source == "prompt:") {
+    if (from->kind == PinSource::Kind::prompt) {
         return ask(source);
     }
-    if (source.starts_with("credential:")) {
-        return read_credential(source, source.substr(std::strlen("credential:")));
+    if (from->kind == PinSource::Kind::credential) {
+        return read_credential(source, from->name);
     }
-    std::string path = source.starts_with("file:") ? source.substr(std::strlen("file:")) : source;
-    if (path.starts_with("///")) {  // RFC 8089, with an empty authority
-        path.erase(0, 2);
-    }
-    if (!path.starts_with('/') || path.starts_with("//")) {
+    if (!from->name.starts_with('/') || from->name.starts_with("//")) {
         refuse(source, "is not an absolute path");
     }
-    return read_pin_file(source, path);
+    return read_pin_file(source, from->name);
 }
 
 }  // namespace stek::pkcs11

@@ -122,7 +122,7 @@ TokenUri TokenUri::parse(const std::string& text) {
     parsed.text_ = text;
     parsed.module_path_ = optional_text(p11_kit_uri_get_module_path(uri.get()));
     parsed.pin_source_ = optional_text(p11_kit_uri_get_pin_source(uri.get()));
-    if (parsed.pin_source_ && !is_pin_source(*parsed.pin_source_)) {
+    if (parsed.pin_source_ && !PinSource::parse(*parsed.pin_source_)) {
         refuse(text, "pin-source is none of file:/PATH, /PATH, credential:NAME and prompt:");
     }
     if (parsed.module_path_ && !parsed.module_path_->starts_with('/')) {

@@ -4,6 +4,7 @@
 #include "pkcs11/cryptoki.hpp"
 #include "pkcs11/secret.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
@@ -36,14 +37,24 @@ class TokenUri {
     std::optional<CK_SLOT_ID> slot_;
 };
 
-/// Whether the text has the form of a source that read_pin() knows. What has not may be a PIN put in the
-/// wrong place: it must not be quoted.
-bool is_pin_source(std::string_view source) noexcept;
+/// Where a PIN comes from.
+struct PinSource {
+    enum class Kind : std::uint8_t {
+        file,        ///< `file:/path` or `/path`; RFC 8089's `file:///path` too
+        credential,  ///< `credential:NAME`, a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5)
+        prompt,      ///< `prompt:`, a person at /dev/tty
+    };
+    Kind kind;
+    std::string name;  ///< the file's path, the credential's name, or nothing
 
-/// Reads a PIN: `file:/path` or `/path` (first line, at most 255 bytes; refused if others can read it: mode &
-/// 0007 must be 0), `credential:NAME` (a file of that name in $CREDENTIALS_DIRECTORY, systemd.exec(5)),
-/// `prompt:` (asks on /dev/tty, echo off). No source and a token that wants none: no PIN. Throws UriError
-/// naming the source and what is wrong, never the PIN.
+    /// Nothing if the text has none of these forms. It may then be a PIN put in the wrong place: it must not
+    /// be quoted.
+    static std::optional<PinSource> parse(std::string_view text);
+};
+
+/// Reads a PIN from what PinSource::parse() knows. Of a file: its first line, at most 255 bytes; refused if
+/// others can read it (mode & 0007 must be 0). A person is asked with the echo off. No source: no PIN, for a
+/// token that wants none. Throws UriError naming the source and what is wrong, never the PIN.
 Secret read_pin(const std::string& source);
 
 }  // namespace stek::pkcs11

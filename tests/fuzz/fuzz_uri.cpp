@@ -86,7 +86,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (const auto uri = parse(text.substr(0, line))) {
         require(uri->text() == text.substr(0, line), "a URI keeps its text");
         require(!uri->module_path() || uri->module_path()->starts_with('/'), "a module's path is absolute");
-        require(!uri->pin_source() || is_pin_source(*uri->pin_source()), "a PIN's source is one");
+        require(!uri->pin_source() || PinSource::parse(*uri->pin_source()), "a PIN's source is one");
         if (uri->matches(0, info) && uri->token_label())
             require(*uri->token_label() == unpadded(info.label), "a token that is chosen has the label");
     }
