@@ -98,13 +98,12 @@ int approve(const Options& options) {
     if (whose == Whose::location && stekd_runs(config))
         return approve_by_stekd(options, config, request, frame);
     ListDesk desk(std::move(config));
-    const auto list = with_party(desk.list(whose), request, std::time(nullptr));
-    if (!list) {
-        desk.store(whose);
+    const auto enrol = [&](const PartyList& list) { return with_party(list, request, std::time(nullptr)); };
+    if (enrol(desk.list(whose)))
+        confirm(options, request);
+    const auto list = desk.change(whose, enrol);
+    if (!list)
         return already(request);
-    }
-    confirm(options, request);
-    desk.sign(whose, *list);
     tell(request, list->parties.back().number, list->serial);
     return daemon::exit_ok;
 }

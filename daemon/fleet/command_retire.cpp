@@ -85,11 +85,8 @@ void retire_by_stekd(const FleetConfig& config, const std::string& name) {
 void retire_here(FleetConfig config, const std::string& name) {
     ListDesk desk(std::move(config));
     const Whose whose = list_with(desk, name);
-    const auto list = with_retired(desk.list(whose), name, std::time(nullptr));
-    if (list)
-        desk.sign(whose, *list);
-    else
-        desk.store(whose);
+    const auto list = desk.change(
+        whose, [&](const PartyList& known) { return with_retired(known, name, std::time(nullptr)); });
     tell(name, list ? std::optional(list->serial) : std::nullopt);
 }
 

@@ -89,9 +89,13 @@ void KnownLists::put_back(Engine& engine, const std::string& bucket, const std::
 void KnownLists::offer(Bytes frame) {
     auto list = verified(frame, From::outside);
     auto& known = place_of(list);
-    if (known && list.serial <= known->list.serial) {
-        if (std::ranges::equal(frame, known->frame))
-            return;
+    if (known && std::ranges::equal(frame, known->frame))
+        return;
+    if (known && goes_before(list, frame, *known)) {
+        daemon::log(LOG_WARNING, "list " + std::to_string(list.serial) + " of location " + location_ +
+                                     " was signed twice: the one by " + party(signer_of(frame)) +
+                                     " is in force, what the other one changed has to be done again");
+    } else if (known && list.serial <= known->list.serial) {
         throw FrameError("list: serial " + std::to_string(list.serial) + ", but " +
                          std::to_string(known->list.serial) + " is known: a replay");
     }
@@ -99,6 +103,18 @@ void KnownLists::offer(Bytes frame) {
     if (!directory_.empty())
         replace_durably(directory_, list.location.empty() ? fleet_file : machines_file, frame);
     known = Known{std::move(list), {frame.begin(), frame.end()}};
+}
+
+PartyNumber KnownLists::signer_of(Bytes frame) const {
+    return peek_frame(frame, Kind::list, fleet_id_).signer;
+}
+
+// Vaults that could not see each other may have signed one serial each: all have to come to the same list.
+bool KnownLists::goes_before(const PartyList& list, Bytes frame, const Known& known) const {
+    if (list.location.empty() || list.serial != known.list.serial)
+        return false;
+    const auto ours = signer_of(known.frame), theirs = signer_of(frame);
+    return theirs != ours ? theirs < ours : std::ranges::lexicographical_compare(frame, known.frame);
 }
 
 PartyList KnownLists::verified(Bytes frame, From from) const {

@@ -12,10 +12,12 @@
 namespace stek::fleet {
 
 /// Lists are taken from the engine when they are signed by whom they have to be signed by and their serial is
-/// above that of the one at hand; an older one is a replay, another one of the same serial is too. The
-/// fleet's list is the root's; a location's is that of any of its vaults that is active then. (A vault that
-/// is retired later leaves the list that it has signed in force: what was approved while it was trusted stays
-/// so until another vault signs the next. It can sign no more.)
+/// above that of the one at hand; an older one is a replay, another one of the same serial is too: but where
+/// vaults that could not see each other have signed one serial of their location's each, the one of the lower
+/// number goes before (see issue_list() for those who can). The fleet's list is the root's; a location's is
+/// that of any of its vaults that is active then. (A vault that is retired later leaves the list that it has
+/// signed in force: what was approved while it was trusted stays so until another vault signs the next. It
+/// can sign no more.)
 ///
 /// The frames are kept in files, word for word, so that a party that starts without an engine knows whom to
 /// trust, and can put them back into an engine that has lost them. They are public, but whoever could change
@@ -64,6 +66,8 @@ class KnownLists {
 
     [[nodiscard]] PartyList verified(Bytes frame, From from) const;
     [[nodiscard]] Point list_key(PartyNumber signer, From from) const;
+    [[nodiscard]] PartyNumber signer_of(Bytes frame) const;
+    [[nodiscard]] bool goes_before(const PartyList& list, Bytes frame, const Known& known) const;
     std::optional<Known>& place_of(const PartyList& list);
     void load(const std::string& file);
     bool look(Engine& engine, const std::string& bucket, const std::string& key);

@@ -1,6 +1,7 @@
 #include "daemon/fleet/list_changes.hpp"
 
 #include <algorithm>
+#include <string>
 
 namespace stek::fleet {
 namespace {
@@ -27,6 +28,45 @@ const char* name_of(Role role) {
             return "machine";
     }
     return "party";
+}
+
+/// Where a list is in the engine.
+struct Place {
+    std::string bucket, key;
+};
+
+Place place_of(const std::string& location) {
+    return location.empty() ? Place{bucket::fleet, KnownLists::fleet_key}
+                            : Place{bucket::of_location(location), KnownLists::machines_key};
+}
+
+// Whoever signs a serial claims it by create(), which one of several wins.
+std::string claim_key(const Place& place, std::uint64_t serial) {
+    return place.key + "." + std::to_string(serial);
+}
+
+bool claim(KnownLists& lists, Engine& engine, const Place& place, std::uint64_t serial, Bytes frame) {
+    const auto key = claim_key(place, serial);
+    try {
+        if (engine.create(place.bucket, key, frame))
+            return true;
+        const auto there = engine.get(place.bucket, key);
+        if (there && std::ranges::equal(*there, frame))
+            return true;
+        if (there)
+            lists.offer(*there);
+        return false;
+    } catch (const FrameError&) {      // NOLINT(bugprone-empty-catch): noise, which is written over
+    } catch (const OversizedValue&) {  // NOLINT(bugprone-empty-catch): the same
+    }
+    engine.put(place.bucket, key, frame);
+    return true;
+}
+
+// Some are kept for those who have not seen the newest list yet.
+void drop_old_claims(Engine& engine, const Place& place, std::uint64_t serial) {
+    if (serial > most_attempts_to_sign)
+        engine.erase(place.bucket, claim_key(place, serial - most_attempts_to_sign));
 }
 
 }  // namespace
@@ -98,9 +138,27 @@ std::vector<std::uint8_t> list_frame(const FleetId& fleet, PartyNumber signer, E
                       [key](Bytes bytes) { return sign_with(key, bytes); });
 }
 
-void store_list(Engine& engine, const std::string& bucket, const std::string& key, Bytes frame) {
+bool issue_list(KnownLists& lists, Engine& engine, const PartyList& list, Bytes frame) {
+    const Place place = place_of(list.location);
+    try {
+        if (!claim(lists, engine, place, list.serial, frame))
+            return false;
+    } catch (const EngineError&) {
+        lists.offer(frame);
+        throw;
+    }
+    lists.offer(frame);
+    store_list(lists, engine, list.location);
+    drop_old_claims(engine, place, list.serial);
+    return true;
+}
+
+void store_list(KnownLists& lists, Engine& engine, const std::string& location) {
+    (void)lists.refresh(engine);  // what is newer stays
+    const Bytes frame = location.empty() ? lists.fleet_frame() : lists.machines_frame();
     if (frame.empty())
         return;
+    const auto [bucket, key] = place_of(location);
     try {
         if (const auto there = engine.get(bucket, key); there && std::ranges::equal(*there, frame))
             return;

@@ -40,7 +40,17 @@ void refuse_foreign_machine(const EnrolmentRequest& request, const std::string& 
 std::vector<std::uint8_t> list_frame(const FleetId& fleet, PartyNumber signer, EVP_PKEY* key,
                                      const PartyList& list);
 
-/// Has the engine hold that frame, whatever is there; nothing to do if it is empty. Throws EngineError.
-void store_list(Engine& engine, const std::string& bucket, const std::string& key, Bytes frame);
+/// Makes a list that was signed here, in `frame`, the one in force: durable, then in the engine. Who signs
+/// its serial first has it: false if that was somebody else, whose list is the known one then; the change is
+/// to be made anew, of that one. If the engine does not answer, the list is in force here (who is retired
+/// stays so), and store_list() tries again. Throws EngineError, FrameError, std::system_error.
+bool issue_list(KnownLists& lists, Engine& engine, const PartyList& list, Bytes frame);
+
+/// Has the engine hold the newest list, whatever is there; nothing to do before the first. `location`: whose
+/// machines; empty: the fleet's. Throws EngineError, std::system_error.
+void store_list(KnownLists& lists, Engine& engine, const std::string& location);
+
+/// Of several who change a list at the same instants one gets on each time.
+inline constexpr unsigned most_attempts_to_sign = 16;
 
 }  // namespace stek::fleet

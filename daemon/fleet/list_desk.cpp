@@ -66,23 +66,32 @@ PartyList ListDesk::list(Whose whose) const {
     return machines_or_first(lists_, location_of(config_));
 }
 
-void ListDesk::sign(Whose whose, const PartyList& list) {
-    if (whose == Whose::fleet)
-        sign_by_root(list);
-    else
-        sign_by_vault(list);
-    store(whose);
+std::optional<PartyList> ListDesk::change(Whose whose, const Change& change) {
+    for (unsigned attempt = 0; attempt < most_attempts_to_sign; ++attempt) {
+        auto changed = change(list(whose));
+        if (!changed) {
+            store(whose);
+            return {};
+        }
+        if (issue_list(lists_, *engine_, *changed, sign(whose, *changed)))
+            return changed;
+    }
+    throw EngineError(engine_->name() + ": others change the list all the time");
 }
 
-void ListDesk::sign_by_root(const PartyList& list) {
+std::vector<std::uint8_t> ListDesk::sign(Whose whose, const PartyList& list) {
+    return whose == Whose::fleet ? sign_by_root(list) : sign_by_vault(list);
+}
+
+std::vector<std::uint8_t> ListDesk::sign_by_root(const PartyList& list) {
     TokenSession token(config_, *config_.root_token);
     const auto root = token.keys().find(Use::root);
     if (!root || root->point != root_)
         throw EnrolmentRefused("token " + token.label() + " does not hold the root key of " + config_.root);
-    lists_.offer(list_frame(fleet_id(), 0, root->key.get(), list));
+    return list_frame(fleet_id(), 0, root->key.get(), list);
 }
 
-void ListDesk::sign_by_vault(const PartyList& list) {
+std::vector<std::uint8_t> ListDesk::sign_by_vault(const PartyList& list) {
     VaultSession vault(config_);
     const auto self = vault.identity(fleet_id());
     const Party* own = lists_.fleet() != nullptr ? self.in(*lists_.fleet()) : nullptr;
@@ -90,15 +99,11 @@ void ListDesk::sign_by_vault(const PartyList& list) {
         throw EnrolmentRefused(in_words(Role::vault, self.name, self.location) +
                                " is not active in the fleet's list, with the keys of its token: it has to be "
                                "approved before it approves machines");
-    lists_.offer(list_frame(fleet_id(), own->number, self.signing.key.get(), list));
+    return list_frame(fleet_id(), own->number, self.signing.key.get(), list);
 }
 
 void ListDesk::store(Whose whose) {
-    const Bytes frame = whose == Whose::fleet ? lists_.fleet_frame() : lists_.machines_frame();
-    const std::string bucket =
-        whose == Whose::fleet ? bucket::fleet : bucket::of_location(location_of(config_));
-    const char* const key = whose == Whose::fleet ? KnownLists::fleet_key : KnownLists::machines_key;
-    store_list(*engine_, bucket, key, frame);
+    store_list(lists_, *engine_, whose == Whose::fleet ? "" : location_of(config_));
 }
 
 }  // namespace stek::fleet

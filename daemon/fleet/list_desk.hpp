@@ -7,8 +7,11 @@
 #include "daemon/state.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace stek::fleet {
 
@@ -37,16 +40,18 @@ class ListDesk {
     /// The newest. A location's that has none yet: an empty one, of serial 0. Throws EnrolmentRefused if the
     /// fleet's is wanted and none is known.
     [[nodiscard]] PartyList list(Whose whose) const;
-    /// Signs it, and makes it the one in force: durable in the state directory, then in the engine. If the
-    /// engine does not take it (EngineError), it is kept, and store() tries again. Throws EnrolmentRefused,
-    /// and as TokenSession.
-    void sign(Whose whose, const PartyList& list);
-    /// Has the engine hold the newest list, whatever is there. Throws EngineError.
-    void store(Whose whose);
+    /// What becomes of a list; nothing if it is well as it is.
+    using Change = std::function<std::optional<PartyList>(const PartyList&)>;
+    /// Signs what the change makes of the newest list, and has it in force as issue_list() does: the list, or
+    /// nothing if nothing was to be changed. Throws EnrolmentRefused, EngineError, and as TokenSession and
+    /// the change.
+    std::optional<PartyList> change(Whose whose, const Change& change);
 
   private:
-    void sign_by_root(const PartyList& list);
-    void sign_by_vault(const PartyList& list);
+    void store(Whose whose);
+    [[nodiscard]] std::vector<std::uint8_t> sign(Whose whose, const PartyList& list);
+    [[nodiscard]] std::vector<std::uint8_t> sign_by_root(const PartyList& list);
+    [[nodiscard]] std::vector<std::uint8_t> sign_by_vault(const PartyList& list);
 
     FleetConfig config_;
     daemon::StateDirectory held_;

@@ -1,6 +1,7 @@
 #include "daemon/fleet/location.hpp"
 
 #include "daemon/fleet/engine_keys.hpp"
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/origin.hpp"
 
 #include <algorithm>
@@ -62,6 +63,8 @@ void Location::work(const daemon::Now& now, const daemon::Policy& policy) {
     records_.serve(now.wall, policy);
     if (const auto time = earliest_time(hours_.bundles(), now.wall, policy, Origin::ahead))
         records_.erase_over(*time, *chain_epoch, policy);
+    // Noise, or an older list that another vault was slow to store, may be in its place.
+    store_list(desk_.lists, desk_.engine, desk_.self.location);
 }
 
 // --- the chain ---

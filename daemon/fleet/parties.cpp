@@ -199,18 +199,15 @@ std::vector<KeyId> Parties::revoke(const std::function<bool(KeyId)>& which, cons
     return revoked;
 }
 
-void Parties::issue_machines(const std::optional<PartyList>& list) {
+bool Parties::issue_machines(const PartyList& list) {
     if (!location_)
         throw std::invalid_argument("no location");
     const auto& self = location_->self;
-    if (list) {
-        const Party* own = premises_.lists.fleet() != nullptr ? self.in(*premises_.lists.fleet()) : nullptr;
-        if (own == nullptr)
-            throw FrameError("vault " + self.name + " is not an active one in the fleet's list");
-        premises_.lists.offer(list_frame(self.fleet, own->number, self.signing.key.get(), *list));
-    }
-    store_list(premises_.engine, bucket::of_location(self.location), KnownLists::machines_key,
-               premises_.lists.machines_frame());
+    const Party* own = premises_.lists.fleet() != nullptr ? self.in(*premises_.lists.fleet()) : nullptr;
+    if (own == nullptr)
+        throw FrameError("vault " + self.name + " is not an active one in the fleet's list");
+    return issue_list(premises_.lists, premises_.engine, list,
+                      list_frame(self.fleet, own->number, self.signing.key.get(), list));
 }
 
 }  // namespace stek::fleet

@@ -47,10 +47,9 @@ class Parties {
     void renew(const daemon::Now& now);
     /// An order for the location: those of its keys that are at hand in the engine.
     std::vector<KeyId> revoke(const std::function<bool(KeyId)>& which, const daemon::Now& now);
-    /// An order for the location: signs the list of its machines, and has the engine hold the newest one;
-    /// nothing: only the latter. Durable in the state directory before that. Throws FrameError (not in the
-    /// list), EngineError, what the token throws.
-    void issue_machines(const std::optional<PartyList>& list);
+    /// An order for the location: signs that list of its machines, and has it in force as issue_list() does.
+    /// Throws FrameError (not in the fleet's list), EngineError, what the token throws.
+    bool issue_machines(const PartyList& list);
 
     [[nodiscard]] const Origin* origin() const noexcept;
     [[nodiscard]] const Location* location() const noexcept;

@@ -113,6 +113,27 @@ BOOST_FIXTURE_TEST_CASE(another_list_of_the_same_serial_is_not_taken, Fixture) {
     BOOST_TEST((known.fleet()->find("vault-1")->standing == Standing::active));
 }
 
+// Whatever order they are seen in, all come to one list.
+BOOST_FIXTURE_TEST_CASE(of_two_vaults_that_signed_one_serial_the_lower_number_s_is_in_force, Fixture) {
+    const auto low = machines_frame(vault, 2), high = machines_frame(other_vault, 2);
+    const auto again = machines_frame(vault, 2);
+    const auto& first = std::min(low, again);
+    for (const auto& seen : {std::vector{low, high, again}, {high, again, low}, {again, low, high}}) {
+        KnownLists known({}, fleet.root(), here);
+        known.offer(fleet_frame(1));
+        for (const auto& frame : seen) {
+            try {
+                known.offer(frame);
+            } catch (const FrameError& error) {
+                BOOST_TEST(std::string(error.what()).find("replay") != std::string::npos);
+            }
+        }
+        BOOST_TEST((Octets(known.machines_frame().begin(), known.machines_frame().end()) == first));
+        check_refused(known, machines_frame(other_vault, 1), "replay");
+        known.offer(machines_frame(other_vault, 3));
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(who_may_not_sign_is_not_believed, Fixture) {
     auto known = lists();
     check_refused(known, machines_frame(vault, 1), "no vault of this location");
