@@ -76,6 +76,7 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
     if (path.empty() || path.front() != '/') {
         throw ModuleError("module-path \"" + path + "\" is not an absolute path of a PKCS#11 module");
     }
+    RefusedPins::shared();  // here, because servers map the module before they fork
     const std::lock_guard lock(mutex);
     if (const auto found = known.find(path); found != known.end()) {
         return found->second;
@@ -86,13 +87,13 @@ std::shared_ptr<const Library> Library::map(const std::string& path) {
         throw ModuleError("module-path " + path +
                           " cannot be loaded: " + (reason ? reason : "unknown reason"));
     }
-    RefusedPins::shared();  // here, because servers map the module before they fork
     auto library = std::make_shared<const Library>(path, function_list(handle, path));
     known.emplace(path, library);
     return library;
 }
 
-Module::Module(std::shared_ptr<const Library> library, pid_t pid) : library_(std::move(library)), pid_(pid) {}
+Module::Module(std::shared_ptr<const Library> library, ProcessNumber process)
+    : library_(std::move(library)), process_(process) {}
 
 std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> library,
                                            const std::string& softhsm_conf) {
@@ -129,16 +130,16 @@ std::shared_ptr<Module> Module::initialize(std::shared_ptr<const Library> librar
 
 bool Module::usable_here() const noexcept {
     return !dead_.load(std::memory_order_acquire) && !exiting.load(std::memory_order_acquire) &&
-           pid_ == this_process();
+           process_ == this_process();
 }
 
 bool Module::finalize() noexcept {
-    if (!ours_ || pid_ != this_process() || dead_.exchange(true)) {
+    if (!ours_ || process_ != this_process() || dead_.exchange(true)) {
         return false;
     }
     const CK_RV rv = functions().C_Finalize(nullptr);
     if (rv != CKR_OK && rv != CKR_CRYPTOKI_NOT_INITIALIZED) {
-        library_->not_finalized_in_.store(pid_);
+        library_->not_finalized_in_.store(process_);
     }
     return true;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pkcs11/cryptoki.hpp"
+#include "pkcs11/process.hpp"
 
 #include <atomic>
 #include <memory>
@@ -25,7 +26,7 @@ class Library {
   private:
     friend class Module;
     /// The process in which we initialised it and C_Finalize failed: it is still ours to finalise there.
-    mutable std::atomic<pid_t> not_finalized_in_ = 0;
+    mutable std::atomic<ProcessNumber> not_finalized_in_ = 0;
     std::string path_;
     CK_FUNCTION_LIST* functions_;
 };
@@ -56,11 +57,11 @@ class Module {
     bool finalize() noexcept;
 
   private:
-    Module(std::shared_ptr<const Library> library, pid_t pid);
+    Module(std::shared_ptr<const Library> library, ProcessNumber process);
     std::shared_ptr<const Library> library_;
     bool ours_ = false;
     std::atomic<bool> dead_ = false;
-    pid_t pid_;
+    ProcessNumber process_;
 };
 
 }  // namespace stek::pkcs11

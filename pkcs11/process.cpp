@@ -9,8 +9,10 @@
 namespace stek::pkcs11 {
 namespace {
 
-/// A page that reads as zero in a child: a zero means "ask the kernel".
-std::atomic<pid_t>* wiped_on_fork() noexcept {
+using AtomicNumber = std::atomic<ProcessNumber>;
+
+/// A page that reads as zero in a child.
+AtomicNumber* wiped_on_fork() noexcept {
     const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     void* page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) {
@@ -20,22 +22,24 @@ std::atomic<pid_t>* wiped_on_fork() noexcept {
         munmap(page, size);
         return nullptr;
     }
-    return new (page) std::atomic<pid_t>(0);
+    return new (page) AtomicNumber(0);
 }
 
 }  // namespace
 
-pid_t this_process() noexcept {
-    static std::atomic<pid_t>* const known = wiped_on_fork();
+ProcessNumber this_process() noexcept {
+    static AtomicNumber* const known = wiped_on_fork();
+    static AtomicNumber last{0};  // of this process, or of the ancestor that asked last
     if (known == nullptr) {
-        return getpid();
+        return static_cast<ProcessNumber>(getpid());
     }
-    pid_t pid = known->load(std::memory_order_relaxed);
-    if (pid == 0) {
-        pid = getpid();
-        known->store(pid, std::memory_order_relaxed);
+    ProcessNumber number = known->load(std::memory_order_relaxed);
+    if (number == 0) {
+        const ProcessNumber fresh = last.fetch_add(1) + 1;
+        return known->compare_exchange_strong(number, fresh) ? fresh
+                                                             : number;  // else another thread was first
     }
-    return pid;
+    return number;
 }
 
 }  // namespace stek::pkcs11

@@ -12,8 +12,8 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <openssl/rand.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 
 namespace stek::pkcs11 {
 namespace {
@@ -35,7 +35,9 @@ RefusedPins& RefusedPins::shared() {
 }
 
 RefusedPins::RefusedPins() : key_(sizeof(Mark)) {
-    if (RAND_bytes(key_.data(), static_cast<int>(key_.size())) != 1)
+    // Not RAND_bytes(): libcrypto would load the configuration first, and with it the provider that is being
+    // made.
+    if (::getrandom(key_.data(), key_.size(), 0) != static_cast<ssize_t>(key_.size()))
         throw NoRandomBytes();
     void* memory = mmap(nullptr, sizeof(Table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)

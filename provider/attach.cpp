@@ -2,10 +2,13 @@
 
 #include "provider/connection.hpp"
 #include "provider/journal.hpp"
+#include "provider/no_cancel.hpp"
+#include "provider/outlook.hpp"
 #include "provider/own_errors.hpp"
 #include "provider/ticket_callback.hpp"
 
 #include <atomic>
+#include <ctime>
 #include <new>
 
 #include <openssl/crypto.h>
@@ -36,6 +39,7 @@ void announce(const LibSsl*& ssl) noexcept {
 }
 
 void ctx_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) noexcept {
+    const NoCancel whole;
     const OwnErrors own;
     const LibSsl* ssl = LibSsl::load();
     announce(ssl);
@@ -50,10 +54,12 @@ void ctx_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) 
 }
 
 void ctx_free(void*, void* state, CRYPTO_EX_DATA*, int, long, void*) noexcept {
+    const NoCancel whole;
     delete static_cast<TlsContext*>(state);
 }
 
 void ssl_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) noexcept {
+    const NoCancel whole;
     const OwnErrors own;
     const LibSsl* ssl = LibSsl::load();
     if (ssl == nullptr) {
@@ -65,6 +71,7 @@ void ssl_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) 
     }
     // The SSL_CTX that SSL_new was given: the SSL keeps a reference to it, even when SNI switches to another.
     connection->first_ctx = ssl->get_ctx(static_cast<SSL*>(parent));
+    connection->made_at = std::time(nullptr);
     if (CRYPTO_set_ex_data(data, index, connection) != 1) {
         delete connection;
         return;
@@ -77,8 +84,16 @@ void ssl_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) 
     }
 }
 
-void ssl_free(void*, void* connection, CRYPTO_EX_DATA*, int, long, void*) noexcept {
-    delete static_cast<Connection*>(connection);
+// The SSL has all that it had yet but for its X509_VERIFY_PARAM.
+void ssl_free(void* parent, void* state, CRYPTO_EX_DATA*, int, long, void*) noexcept {
+    const NoCancel whole;
+    const OwnErrors own;
+    auto* const connection = static_cast<Connection*>(state);
+    const LibSsl* ssl = LibSsl::load();
+    if (connection != nullptr && ssl != nullptr) {
+        learn_at_the_end(*ssl, static_cast<SSL*>(parent), *connection);
+    }
+    delete connection;
 }
 
 int ssl_dup(CRYPTO_EX_DATA* to, const CRYPTO_EX_DATA*, void** value, int index, long, void*) noexcept {

@@ -26,21 +26,32 @@ struct TlsContext {
     std::atomic<bool> forced{false};  ///< attach = force has taken the callback back
 };
 
-/// Of a ClientHello. The client may choose any, zeros too: what is not there must not compare equal to it.
+/// Of a ClientHello. The client may choose any: zeros, so that what is not there must not compare equal to
+/// it; and one that it has used before, which an SSL that is used again (SSL_clear) can only tell from the
+/// handshake before if that has made its ticket.
 using ClientRandom = std::array<std::uint8_t, 32>;
+
+/// What was made out when a ticket was offered that had a key of the ring.
+struct Outlook {
+    RouteKey route = 0;
+    Forecast end{};  ///< where the connection will end: what the ticket's audience is computed from
+    const ContextFacts* began_as = nullptr;  ///< what it was at that moment
+    const SSL_CTX* began_in = nullptr;       ///< and in which SSL_CTX
+    bool unknown = false;  ///< it may end where clients must show who they are, or come from there
+    bool must_be_seen =
+        false;  ///< it may be going elsewhere by now: held against what came true, it is known
+};
 
 /// Beside an SSL. One thread at a time, as the SSL.
 struct Connection {
     SSL_CTX* first_ctx = nullptr;  ///< the one SSL_new was given; not owned, the SSL holds it
+    std::int64_t made_at = 0;      ///< Unix seconds
     TicketExchange exchange;
-    // Of the ticket that was offered last, and had a key of the ring:
-    RouteKey route = 0;
-    Forecast expected{};                      ///< what its audience was computed from
-    const ContextFacts* opened_as = nullptr;  ///< what the connection was at that moment
-    const SSL_CTX* opened_ctx = nullptr;      ///< and where it was
-    std::optional<ClientRandom> offered_in;   ///< tells whether it was in this handshake (SSL_clear)
+    Outlook outlook;
+    std::optional<ClientRandom> offered_in;  ///< tells whether that was in this handshake (SSL_clear)
     // Of the first ticket that was made, or might have been, since the connection began:
     const ContextFacts* sealed_as = nullptr;
+    std::int64_t lineage = 0;
     std::optional<ClientRandom> sealed_in;  ///< the same for TLS 1.3, where no other handshake follows
 };
 

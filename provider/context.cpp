@@ -42,9 +42,9 @@ SealerEvents events_of(Process& process) {
 
 }  // namespace
 
-Process::Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
-                 Process* parent)
-    : pid(pid),
+Process::Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library,
+                 pkcs11::ProcessNumber number, Process* parent)
+    : number(number),
       parent(parent),
       ring(settings.keyring, settings.location),
       counters(settings.stats),
@@ -104,22 +104,22 @@ ProviderContext::ProviderContext(const std::map<std::string, std::string>& secti
 
 ProviderContext::~ProviderContext() {
     Process* process = process_.load();
-    if (process != nullptr && process->pid == getpid() && process->housekeeper.stop()) {
+    if (process != nullptr && process->number == pkcs11::this_process() && process->housekeeper.stop()) {
         delete process;  // else its thread is held up in the token, or all ends anyway
     }
 }
 
 Process* ProviderContext::process() noexcept {
-    const pid_t pid = pkcs11::this_process();
+    const auto number = pkcs11::this_process();
     Process* known = process_.load(std::memory_order_acquire);
-    if (known != nullptr && known->pid == pid) {
+    if (known != nullptr && known->number == number) {
         return known;
     }
     if (!usable() || settings_.keyring.empty()) {
         return nullptr;
     }
     try {
-        auto fresh = std::make_unique<Process>(settings_, library_, pid, known);
+        auto fresh = std::make_unique<Process>(settings_, library_, number, known);
         if (process_.compare_exchange_strong(known, fresh.get())) {
             return fresh.release();
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pkcs11/module.hpp"
+#include "pkcs11/process.hpp"
 #include "provider/counters.hpp"
 #include "provider/decline_log.hpp"
 #include "provider/housekeeping.hpp"
@@ -15,7 +16,6 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <sys/types.h>
@@ -39,11 +39,12 @@ class ToldCounters : public Counters {
 /// What belongs to one process. Never shared with a fork's child: locks may have been held, handles are the
 /// parent's.
 struct Process {
-    Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library, pid_t pid,
-            Process* parent);
+    Process(const Settings& settings, const std::shared_ptr<const pkcs11::Library>& library,
+            pkcs11::ProcessNumber number, Process* parent);
 
-    const pid_t pid;
-    Process* const parent;  ///< of a fork; kept, because its locks and handles must not be touched
+    const pkcs11::ProcessNumber number;
+    Process* const
+        parent;  ///< of a fork; kept (for leak checkers, too): its locks and handles must not be touched
     RingReader ring;
     ToldCounters counters;
     std::unique_ptr<Sealer> sealer;

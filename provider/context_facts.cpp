@@ -16,7 +16,10 @@ namespace stek {
 
 namespace {
 
-std::array<std::atomic<const ContextFacts*>, max_context_facts> all_facts;
+// A quarter stays free, so that who looks for what is not there soon meets a free place.
+std::array<std::atomic<const ContextFacts*>, 65535> all_facts;
+static_assert(max_context_facts <= all_facts.size() * 3 / 4);
+std::atomic<std::size_t> how_many{0};
 
 std::size_t hash_of(const ContextFacts& facts) noexcept {
     const auto text = [](const auto& bytes) {
@@ -34,11 +37,15 @@ const ContextFacts* shared(const ContextFacts& facts) {
         const std::size_t i = (first + tried) % all_facts.size();
         const ContextFacts* known = all_facts[i].load(std::memory_order_acquire);
         if (known == nullptr) {
+            if (how_many.load(std::memory_order_relaxed) >= max_context_facts) {
+                return nullptr;
+            }
             if (!fresh) {
                 fresh = std::make_unique<ContextFacts>(facts);
             }
             fresh->number = static_cast<std::uint16_t>(i + 1);
             if (all_facts[i].compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel)) {
+                how_many.fetch_add(1, std::memory_order_relaxed);
                 return fresh.release();
             }
         }

@@ -26,7 +26,7 @@ struct ContextFacts {
     std::uint16_t number = 0;  ///< from 1
 };
 
-inline constexpr std::size_t max_context_facts = 65535;
+inline constexpr std::size_t max_context_facts = 49151;
 
 /// The facts with this number. Lock-free.
 const ContextFacts* context_facts(std::uint16_t number) noexcept;

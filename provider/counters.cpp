@@ -15,6 +15,7 @@
 
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 namespace stek {
@@ -57,12 +58,23 @@ std::string start_time() {
     return line.substr(digits, line.find(' ', digits) - digits);
 }
 
+/// Else SIGXFSZ would end the server: a unit's LimitFSIZE=0.
+bool may_write(std::size_t size) noexcept {
+    rlimit limit{};
+    return ::getrlimit(RLIMIT_FSIZE, &limit) == 0 &&
+           (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= size);
+}
+
 /// This process's file, locked (shared) for as long as it stays mapped: the lock belongs to the open file,
 /// which the mapping keeps. So who lives is known without /proc, across containers' process ids, and without
 /// a descriptor that a server might close. -1, and errno, if there cannot be one.
 Fd open_own_file(const std::string& path) {
     constexpr mode_t group_reads = 0640;
     constexpr int tries = 8;
+    if (!may_write(sizeof(Block))) {
+        errno = EFBIG;
+        return {};
+    }
     for (int i = 0; i < tries; ++i) {
         Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, group_reads));
         struct stat status {};
@@ -132,15 +144,6 @@ Counters::Counters(std::string directory) : directory_(std::move(directory)) {}
 
 Counters::~Counters() {
     unmap(block_.load());
-}
-
-void Counters::reopen() noexcept {
-    Block* block = block_.load(std::memory_order_acquire);
-    if (block == nullptr || block->process.load(std::memory_order_relaxed) == ::getpid())
-        return;
-    // Not unmapped: another thread of the child may still be counting in it. One page a fork, and only where
-    // the parent counted.
-    block_.compare_exchange_strong(block, nullptr, std::memory_order_acq_rel);
 }
 
 Counters::Block& Counters::counting() noexcept {

@@ -14,8 +14,10 @@ enum class Decline : unsigned {
     no_key_to_seal,
     unknown_key,
     expired_key,
-    foreign,  ///< foreign: HMAC admission failed (forged, or another audience); counted as a guess when the
-              ///< callback handed out a key and no cipher update followed
+    foreign,  ///< not for where the connection ends: HMAC admission failed (forged, or another audience;
+              ///< counted as a guess when the callback handed out a key and no cipher update followed); or it
+              ///< is not known where it will end, beside client authentication; or it ended elsewhere than
+              ///< expected
     bad_tag,
     too_old,
     no_audience,
@@ -33,16 +35,17 @@ inline constexpr std::uint64_t latency_bounds_us[] = {5,   10,   20,   50,    10
 /// The counters of one process, in a MAP_SHARED file `<dir>/<pid>.<start time>` (0640), or in private memory
 /// where no directory is given or it cannot be written. The mapping holds a shared lock on the file: that,
 /// not a list of processes, says who lives. The layout is one fixed struct with a magic and version; 64-bit
-/// relaxed atomics. After a fork the child calls reopen(). All increments are lock-free and never fail.
+/// relaxed atomics. Of one process: a fork's child makes its own. All increments are lock-free and never
+/// fail.
 class Counters {
   public:
     struct Block;  ///< the file's layout, defined in counters_block.hpp with its byte table
+    /// The file is made when the first event is counted: a worker drops privileges after its master loaded
+    /// us.
     explicit Counters(std::string directory);
     ~Counters();
     Counters(const Counters&) = delete;
     Counters& operator=(const Counters&) = delete;
-    void reopen() noexcept;  ///< this process's own file (a worker drops privileges after the master loaded
-                             ///< us: made when first used)
     /// Where the file could not be made, or was removed since (stekd was stopped), the next event makes one;
     /// what was counted in private memory until then is lost. For now and then: a stat().
     void look_for_file() noexcept;

@@ -2,6 +2,8 @@
 // compile.
 #pragma once
 
+#include "provider/no_cancel.hpp"
+
 #include <type_traits>
 
 #include <openssl/core_dispatch.h>
@@ -21,6 +23,17 @@ struct DispatchType;
         using type = Type;                   \
     }
 
+/// What OpenSSL calls: the function, of which no thread is cancelled.
+template <auto Function>
+struct Row;
+template <class Result, class... Arguments, Result (*Function)(Arguments...) noexcept>
+struct Row<Function> {
+    static Result call(Arguments... arguments) noexcept {
+        const NoCancel whole;
+        return Function(arguments...);
+    }
+};
+
 /// dispatch<OSSL_FUNC_CIPHER_UPDATE, Cipher, update>(): one row. `Family` tells cipher and kdf ids with the
 /// same number apart. Not constexpr, for OSSL_DISPATCH erases the type by a
 /// reinterpret_cast: a table is filled when the module is loaded, before OSSL_provider_init().
@@ -33,7 +46,7 @@ OSSL_DISPATCH dispatch() noexcept {
     static_assert(
         requires { []<class R, class... A>(R (*)(A...) noexcept) {}(Function); },
         "a callback must be noexcept");
-    return {Id, reinterpret_cast<void (*)(void)>(Function)};
+    return {Id, reinterpret_cast<void (*)(void)>(&Row<Function>::call)};
 }
 
 /// What ends each table.

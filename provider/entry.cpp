@@ -4,8 +4,10 @@
 #include "provider/connection.hpp"
 #include "provider/context.hpp"
 #include "provider/dispatch.hpp"
+#include "provider/fetched.hpp"
 #include "provider/journal.hpp"
 #include "provider/kdf.hpp"
+#include "provider/no_cancel.hpp"
 #include "provider/section.hpp"
 
 #include <memory>
@@ -65,9 +67,22 @@ int provider_get_params(void* provctx, OSSL_PARAM params[]) noexcept {
 void provider_teardown(void* provctx) noexcept {
     auto* context = static_cast<ProviderContext*>(provctx);
     // The TLS callbacks of a program that attached may still run while it exits: that context stays.
-    if (context != attached_provider()) {
+    if (context == attached_provider()) {
+        leave_library_context();
+    } else {
         delete context;
     }
+}
+
+/// The one that is loading us. Null, which is the default one, if the core does not say.
+OSSL_LIB_CTX* library_context(const OSSL_CORE_HANDLE* core, const OSSL_DISPATCH* in) noexcept {
+    for (; in->function_id != 0; ++in) {
+        if (in->function_id == OSSL_FUNC_CORE_GET_LIBCTX) {
+            // The same thing to who shares the core's libcrypto (provider-base(7)).
+            return reinterpret_cast<OSSL_LIB_CTX*>(OSSL_FUNC_core_get_libctx(in)(core));
+        }
+    }
+    return nullptr;
 }
 
 }  // namespace
@@ -94,11 +109,12 @@ extern "C" __attribute__((visibility("default"))) int OSSL_provider_init(const O
                                                                          const OSSL_DISPATCH* in,
                                                                          const OSSL_DISPATCH** out,
                                                                          void** provctx) {
+    const stek::NoCancel whole;
     try {
         stek::journal::open_socket();
         auto context = std::make_unique<stek::ProviderContext>(stek::read_section(core, in));
-        if (context->settings().attach != stek::Attach::no) {
-            stek::attach_to_tls(*context);
+        if (context->settings().attach != stek::Attach::no && stek::attach_to_tls(*context)) {
+            stek::look_in_library_context(stek::library_context(core, in));
         }
         *provctx = context.release();
         *out = stek::provider_functions;

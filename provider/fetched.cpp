@@ -14,6 +14,9 @@ namespace {
 /// Whatever the site's default_properties say: they are about other providers (provider=default, fips=yes).
 constexpr char ours[] = "provider=stek,-fips";
 
+std::atomic<OSSL_LIB_CTX*> library_context{nullptr};
+std::atomic<bool> library_context_is_there{false};
+
 /// No lock, for a fork may come at any moment: who comes second gives up his own.
 template <class T>
 T* once(std::atomic<T*>& known, T* (*make)(), void (*free)(T*)) noexcept {
@@ -40,6 +43,15 @@ EVP_MAC_CTX* make_hmac() {
 
 }  // namespace
 
+void look_in_library_context(OSSL_LIB_CTX* context) noexcept {
+    library_context.store(context);
+    library_context_is_there.store(true, std::memory_order_release);
+}
+
+void leave_library_context() noexcept {
+    library_context_is_there.store(false, std::memory_order_release);
+}
+
 const EVP_MD* sha256() noexcept {
     static std::atomic<EVP_MD*> known{nullptr};
     return once<EVP_MD>(
@@ -50,8 +62,11 @@ const EVP_CIPHER* stek_cipher() noexcept {
     static std::atomic<EVP_CIPHER*> known{nullptr};
     return once<EVP_CIPHER>(
         known,
-        [] {
-            EVP_CIPHER* cipher = EVP_CIPHER_fetch(nullptr, "STEK-AES-256-GCM", ours);
+        []() -> EVP_CIPHER* {
+            if (!library_context_is_there.load(std::memory_order_acquire)) {
+                return nullptr;
+            }
+            EVP_CIPHER* cipher = EVP_CIPHER_fetch(library_context.load(), "STEK-AES-256-GCM", ours);
             static std::atomic<bool> said{false};
             if (cipher == nullptr && !said.exchange(true)) {
                 journal::send(journal::Level::error, "OpenSSL does not find STEK-AES-256-GCM: no tickets",

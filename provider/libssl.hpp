@@ -27,6 +27,7 @@ struct LibSsl {
     decltype(&::SSL_get_session) session;
     /// SSL_SESSION_get_time_ex of OpenSSL 3.3; before it SSL_SESSION_get_time, which 3.4 deprecates.
     std::time_t (*session_time)(const SSL_SESSION* session);
+    decltype(&::SSL_SESSION_get0_peer) session_peer;
     decltype(&::SSL_get_rfd) rfd;
     decltype(&::SSL_get_client_random) client_random;
     decltype(&::SSL_set_max_early_data) set_max_early_data;
@@ -34,8 +35,9 @@ struct LibSsl {
     decltype(&::SSL_get_num_tickets) num_tickets;
     decltype(&::SSL_ctrl) ctrl;
 
-    /// Looks in the global scope, then for a libssl.so.3 that is loaded but private (Python's). Null if there
-    /// is none yet or a function is missing. Cheap once it has succeeded. Thread-safe.
+    /// All of one object: that of the libcrypto we are linked to, else libssl.so.3 if it is loaded, else what
+    /// the global scope has. Null if there is none yet or a function is missing. Cheap once it has succeeded.
+    /// Thread-safe.
     static const LibSsl* load() noexcept;
 };
 

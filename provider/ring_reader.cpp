@@ -1,5 +1,6 @@
 #include "provider/ring_reader.hpp"
 
+#include "provider/fork_mutex.hpp"
 #include "provider/ring_file.hpp"
 #include "provider/thread_own.hpp"
 
@@ -70,10 +71,10 @@ struct RingReader::Impl {
 
     /// Guards the list of readers and their published views; taken only when a view changed. One for all, so
     /// that one fork handler keeps a child from inheriting it locked by a thread that it does not have.
-    static std::mutex& publishing() {
-        static std::mutex mutex;
-        static const int registered =
-            pthread_atfork([] { publishing().lock(); }, [] { publishing().unlock(); }, begin_anew_in_a_child);
+    static ForkMutex& publishing() {
+        static auto& mutex = *new ForkMutex;  // exit handlers may still look
+        static const int registered = pthread_atfork([] { publishing().hold_for_fork(); },
+                                                     [] { publishing().go_on(); }, begin_anew_in_a_child);
         static_cast<void>(registered);
         return mutex;
     }
@@ -92,7 +93,7 @@ struct RingReader::Impl {
             reader->view = not_looked_for_yet(reader->sequence + 1);
             reader->sequence = reader->view->sequence;
         }
-        publishing().unlock();
+        publishing().go_on();
     }
 
     const std::string path;

@@ -14,11 +14,13 @@ namespace stek {
 
 namespace {
 
-// A slot is one word, so that it is read and written whole. From the highest bit: 38 of the key, 8 that count
-// the times that routes were doubted, 2 for the way, 16 for the facts.
-constexpr unsigned number_bits = 16, way_bits = 2, doubt_bits = 8;
-constexpr unsigned doubts_at = number_bits + way_bits, tag_at = doubts_at + doubt_bits;
+// A slot is one word, so that it is read and written whole. From the highest bit: 37 of the key, 1 if the
+// route is doubtful for good, 7 that count the times that routes were doubted, 3 for the way, 16 for the
+// facts.
+constexpr unsigned number_bits = 16, way_bits = 3, doubt_bits = 7;
+constexpr unsigned doubts_at = number_bits + way_bits, old_at = doubts_at + doubt_bits, tag_at = old_at + 1;
 constexpr std::uint64_t most_doubts = std::uint64_t{1} << doubt_bits;
+constexpr std::uint64_t is_old = std::uint64_t{1} << old_at;
 using Slot = std::atomic<std::uint64_t>;
 
 // A cache line of slots: a route may be in any of them, so that names displace each other only where there
@@ -43,6 +45,24 @@ std::uint64_t tag_of(std::uint64_t key_or_slot) noexcept {
 
 std::uint64_t doubts_of(std::uint64_t slot) noexcept {
     return slot >> doubts_at & (most_doubts - 1);
+}
+
+/// How many times routes were doubted since, as far as 7 bits can tell.
+std::uint64_t age_of(std::uint64_t slot, std::uint64_t count) noexcept {
+    return (count - doubts_of(slot)) & (most_doubts - 1);
+}
+
+/// Before the count begins anew and an old route would look fresh.
+void mark_old_routes(std::uint64_t count) noexcept {
+    for (Shelf& shelf : shelves) {
+        for (Slot& slot : shelf.slots) {
+            std::uint64_t found = slot.load(std::memory_order_relaxed);
+            if (found != 0 && (found & is_old) == 0 && age_of(found, count) >= most_doubts / 4) {
+                // If it was learned anew meanwhile, it is not old.
+                slot.compare_exchange_strong(found, found | is_old, std::memory_order_relaxed);
+            }
+        }
+    }
 }
 
 /// The slot with this route; null if there is none.
@@ -136,12 +156,15 @@ Forecast forecast(RouteKey key) noexcept {
     }
     return {.facts = context_facts(static_cast<std::uint16_t>(found)),
             .way = static_cast<Way>(found >> number_bits & ((1U << way_bits) - 1)),
-            .doubtful = doubts_of(found) != (doubts.load(std::memory_order_acquire) & (most_doubts - 1))};
+            .doubtful = (found & is_old) != 0 || age_of(found, doubts.load(std::memory_order_acquire)) != 0};
 }
 
 void doubt_routes() noexcept {
     last_doubt.store(coarse_seconds(), std::memory_order_relaxed);
-    doubts.fetch_add(1, std::memory_order_release);
+    const std::uint64_t count = doubts.fetch_add(1, std::memory_order_release) + 1;
+    if (count % (most_doubts / 4) == 0) {
+        mark_old_routes(count);
+    }
 }
 
 bool doubts_are_fresh() noexcept {

@@ -26,10 +26,13 @@ RouteKey route_key(std::uint64_t ctx_id, int fd, std::string_view server_name) n
 
 /// In which way a connection came to what it was in the end.
 enum class Way : std::uint8_t {
-    stayed,    ///< in the SSL_CTX where it began; that has changed since if it does not look so now
-    switched,  ///< to another SSL_CTX
-    given,  ///< it stayed, and the program gave things to the SSL later, in its certificate callback (Node,
-            ///< lighttpd): which libssl does not call for a resumed one
+    stayed,  ///< in the SSL_CTX where it began; that has changed since if it does not look so now
+    given,   ///< it stayed, and the program gave things to the SSL later, in its certificate callback (Node,
+             ///< lighttpd): which libssl does not call for a resumed one
+    switched,         ///< to another SSL_CTX, it is not known when
+    switched_before,  ///< before a ticket is looked at: in the client hello callback (HAProxy, Apache)
+    switched_after,   ///< after that: in the servername callback (nginx, Python), as far as is known
+    switched_unless_resumed,  ///< in the certificate callback: a resumed one was seen to stay
 };
 
 struct Forecast {

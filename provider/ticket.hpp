@@ -30,7 +30,7 @@ bool ticket_mac_key(const RingRecord& record, const Audience& audience, SecretAr
 /// libssl makes for it.
 struct TicketExchange {
     std::int64_t lineage = 0;        ///< sealing: the time of the full handshake to put in
-    std::int64_t lineage_limit = 0;  ///< opening: older than this is declined; INT64_MIN for none
+    std::int64_t lineage_limit = 0;  ///< opening: older than this is declined
     std::int64_t lineage_cap = 0;    ///< opening: no later than this (the record's seal_until)
     bool opened = false;             ///< set by the cipher: a ticket was opened, `lineage` is its time
     Audience audience{};             ///< of the ticket at hand

@@ -3,20 +3,20 @@
 #include "provider/audience.hpp"
 #include "provider/connection.hpp"
 #include "provider/fetched.hpp"
+#include "provider/handshake.hpp"
 #include "provider/journal.hpp"
+#include "provider/no_cancel.hpp"
+#include "provider/outlook.hpp"
 #include "provider/own_errors.hpp"
-#include "provider/routes.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <ctime>
-#include <limits>
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
-#include <openssl/tls1.h>
 
 namespace stek {
 
@@ -50,18 +50,11 @@ const ContextFacts* facts_of(const Call& call) noexcept {
 }
 
 bool is_tls13(const Call& call) noexcept {
-    return call.libssl.version(call.ssl) == TLS1_3_VERSION;  // the numbers of DTLS are larger
-}
-
-RouteKey route_of(const Call& call, std::string_view server_name) noexcept {
-    const TlsContext* first = context_of(call.libssl, call.connection.first_ctx);
-    return first != nullptr ? route_key(first->id, call.libssl.rfd(call.ssl), server_name) : 0;
+    return stek::is_tls13(call.libssl, call.ssl);
 }
 
 ClientRandom client_random(const Call& call) noexcept {
-    ClientRandom random{};
-    call.libssl.client_random(call.ssl, random.data(), random.size());
-    return random;
+    return stek::client_random(call.libssl, call.ssl);
 }
 
 /// Hands cipher and MAC to libssl, ready for this record and audience.
@@ -88,17 +81,23 @@ bool arm(const Call& call, const RingRecord& record, const unsigned char* iv, EV
 }
 
 /// When the client last proved who it is in a full handshake: bounds how long tickets can beget tickets.
-std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept {
-    if (call.libssl.session_reused(call.ssl) == 0) {
-        return call.now;
-    }
+/// `later`: not in the handshake, but by a call of the program.
+std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket, bool later) noexcept {
     if (by_our_ticket) {
         return std::min(call.connection.exchange.lineage, call.now);
     }
-    // Resumed from the server's own session cache (TLS 1.2): the session knows when it began.
-    const SSL_SESSION* session = call.libssl.session(call.ssl);
-    return session == nullptr ? call.now
-                              : std::min<std::int64_t>(call.libssl.session_time(session), call.now);
+    if (is_tls13(call) && later) {
+        return call.connection.lineage;
+    }
+    if (call.libssl.session_reused(call.ssl) != 0) {
+        // From the server's own session cache (TLS 1.2): the session knows when it began.
+        const SSL_SESSION* session = call.libssl.session(call.ssl);
+        return session == nullptr ? call.now
+                                  : std::min<std::int64_t>(call.libssl.session_time(session), call.now);
+    }
+    // Whose handshakes make no tickets has this one made at any time since.
+    const bool on_demand = is_tls13(call) && call.libssl.num_tickets(call.ssl) == 0;
+    return on_demand ? std::min(call.connection.made_at, call.now) : call.now;
 }
 
 /// The server has switched to another SSL_CTX than the ticket was opened for: the route has changed since the
@@ -106,14 +105,18 @@ std::int64_t lineage_for_sealing(const Call& call, bool by_our_ticket) noexcept 
 /// knows nothing of, no connection either, for libssl would take the client for authenticated.
 int crossed(const Call& call, const ContextFacts* end) noexcept {
     declined(call.process, Decline::foreign);
-    const Connection& connection = call.connection;
+    const Outlook& outlook = call.connection.outlook;
     const int mode = call.libssl.verify_mode(call.ssl);
-    const bool same_clients = end != nullptr && connection.expected.facts != nullptr &&
-                              end->clients == connection.expected.facts->clients;
+    const bool same_clients =
+        end != nullptr && outlook.end.facts != nullptr && end->clients == outlook.end.facts->clients;
     // There was no memory to look: then it is known only whether anything was switched.
-    const bool as_it_was = end == nullptr && call.ctx == connection.opened_ctx &&
-                           connection.opened_as != nullptr && connection.opened_as->verify_mode == mode;
-    if (mode == SSL_VERIFY_NONE || same_clients || as_it_was) {
+    const bool as_it_was = end == nullptr && call.ctx == outlook.began_in && outlook.began_as != nullptr &&
+                           outlook.began_as->verify_mode == mode;
+    // Who has shown no certificate and need not show one is nobody, here and there.
+    const SSL_SESSION* session = call.libssl.session(call.ssl);
+    const bool anonymous = (mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) == 0 && session != nullptr &&
+                           call.libssl.session_peer(const_cast<SSL_SESSION*>(session)) == nullptr;
+    if (mode == SSL_VERIFY_NONE || same_clients || as_it_was || anonymous) {
         return decline;
     }
     journal::send(journal::Level::warning,
@@ -122,45 +125,11 @@ int crossed(const Call& call, const ContextFacts* end) noexcept {
     return refuse;
 }
 
-/// As `end`, but for the certificate, which nobody can serve without.
-bool has_no_certificate_yet(const ContextFacts* facts, const ContextFacts& end) noexcept {
-    return facts != nullptr && facts->spki.empty() && facts->clients == end.clients;
-}
-
-/// Whether the connection ended where the forecast said. A resumed one shows no certificate, so libssl calls
-/// no certificate callback in it: who gives the SSL things there has given none then.
-bool as_expected(const Call& call, const ContextFacts* end) noexcept {
-    const Forecast& expected = call.connection.expected;
-    if (end == nullptr || expected.facts == nullptr) {
-        return end == expected.facts;
-    }
-    const bool as_it_began = expected.way == Way::given && call.ctx == call.connection.first_ctx &&
-                             end == call.connection.opened_as;
-    return end == expected.facts || has_no_certificate_yet(end, *expected.facts) || as_it_began;
-}
-
-/// How a connection that was not resumed by a ticket came to what it is now.
-Way way_to(const Call& call, const ContextFacts& end, RouteKey route, bool ticket_offered) noexcept {
-    if (call.ctx != call.connection.first_ctx) {
-        return Way::switched;
-    }
-    if (ticket_offered) {  // so it is known what it began as
-        return call.connection.opened_as == &end ? Way::stayed : Way::given;
-    }
-    const Forecast before = forecast(route);
-    return before.facts == &end && before.way == Way::given ? Way::given : Way::stayed;
-}
-
-/// Whether this is not the first handshake of the connection (TLS 1.2: renegotiation).
-bool handshakes_anew(const Call& call) noexcept {
-    unsigned char none = 0;  // the size of our Finished before this one is what it returns
-    return !is_tls13(call) && call.libssl.finished(call.ssl, &none, 0) > 0;
-}
-
 /// Whether this is not the ticket of the connection's first handshake: libssl makes more of them when it
 /// handshakes anew, and after a client certificate that the program asked for later (TLS 1.3).
 bool goes_on(const Call& call) noexcept {
-    return handshakes_anew(call) || (is_tls13(call) && call.connection.sealed_in == client_random(call));
+    return handshakes_anew(call.libssl, call.ssl) ||
+           (is_tls13(call) && call.connection.sealed_in == client_random(call));
 }
 
 int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
@@ -172,26 +141,26 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     const char* name = call.libssl.servername(call.ssl, TLSEXT_NAMETYPE_host_name);
     const std::string_view server_name = name != nullptr ? name : "";
     const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call);
-    const bool expected = by_our_ticket && as_expected(call, end);
-    if (expected) {
-        end = call.connection.expected.facts;
-    }
-    if (!goes_on(call)) {
-        call.connection.sealed_as = end;
-        call.connection.sealed_in = client_random(call);
-        if (end != nullptr) {
-            // Of a resumed connection libssl knows the session's name only on TLS 1.2.
-            const RouteKey route = by_our_ticket ? call.connection.route : route_of(call, server_name);
-            learn_route(route, *end,
-                        expected ? call.connection.expected.way : way_to(call, *end, route, ticket_offered));
-        }
-    } else if (end != call.connection.sealed_as) {
+    const bool came_true =
+        by_our_ticket && has_come_true(call.libssl, call.ssl, call.connection.outlook, end);
+    const bool later = goes_on(call);
+    if (later && (came_true ? call.connection.outlook.end.facts : end) != call.connection.sealed_as) {
         // The program asks for other client certificates by now, as Apache does for some of its resources.
         // That is not where the next connection begins: nothing is learned from it, nor would a ticket lead
         // there.
         return declined(call.process, Decline::no_audience);
     }
-    if (by_our_ticket && !expected) {
+    if (!later) {
+        call.connection.sealed_as = came_true ? call.connection.outlook.end.facts : end;
+        call.connection.sealed_in = client_random(call);
+        // Of a resumed connection libssl knows the session's name only on TLS 1.2: its outlook has it.
+        if (end != nullptr && by_our_ticket) {
+            learn_from_resumed(call.libssl, call.ssl, call.connection, *end, came_true);
+        } else if (end != nullptr) {
+            learn_from_full(call.libssl, call.ssl, call.connection, *end, server_name, ticket_offered);
+        }
+    }
+    if (by_our_ticket && !came_true) {
         return crossed(call, end);
     }
     if (!call.ring) {
@@ -201,7 +170,8 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     if (record == nullptr) {
         return declined(call.process, Decline::no_key_to_seal);
     }
-    exchange.lineage = lineage_for_sealing(call, by_our_ticket);
+    exchange.lineage = lineage_for_sealing(call, by_our_ticket, later);
+    call.connection.lineage = exchange.lineage;
     if (exchange.lineage < call.now - settings.max_lineage) {
         return declined(call.process, Decline::too_old);
     }
@@ -234,53 +204,10 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     if (call.libssl.session_reused(call.ssl) != 0) {
         call.process.counters.renewed();
     }
+    if (!is_tls13(call)) {
+        call.connection.offered_in.reset();  // there is one ticket a handshake
+    }
     return accept;
-}
-
-/// Where a connection by this name will end. Empty where the settings' audience replaces all: no context
-/// matters then.
-struct Outlook {
-    RouteKey route = 0;
-    const ContextFacts* now = nullptr;
-    Forecast end{};
-    bool unknown = false;  ///< it may end where clients must show who they are, or come from there
-    bool must_be_seen =
-        false;  ///< it may be going elsewhere by now: held against what came true, it is known
-};
-
-/// A server that has switched already (in its client hello callback: HAProxy, Apache) will stay there, and
-/// one that handshakes anew in a connection, where it is. Of another, the last connection by this name tells
-/// where it goes. Before the first one, it goes nowhere: unless the process has contexts that ask for client
-/// certificates and others, for then a wrong guess would let somebody in.
-Outlook look_ahead(const Call& call, std::string_view server_name) noexcept {
-    Outlook outlook;
-    if (call.provider.settings().audience_replaces) {
-        return outlook;
-    }
-    outlook.route = route_of(call, server_name);
-    outlook.now = facts_of(call);
-    const bool settled = call.ctx != call.connection.first_ctx || handshakes_anew(call);
-    if (!settled) {
-        outlook.end = forecast(outlook.route);
-    }
-    const bool known = outlook.end.facts != nullptr;
-    if (!settled && (!known || outlook.end.doubtful)) {
-        const bool asks = call.libssl.verify_mode(call.ssl) != SSL_VERIFY_NONE;
-        const bool may = may_switch_client_authentication(call.libssl, call.ctx, asks);
-        outlook.unknown = may && !known;
-        outlook.must_be_seen = may && known;
-        if (known && !may && !doubts_are_fresh()) {
-            learn_route(outlook.route, *outlook.end.facts, outlook.end.way);  // not to be asked again
-        }
-    }
-    // It would stay and yet is another by now: its context was changed, or has things given to it, which is
-    // not known of it yet. The full handshake will tell.
-    outlook.unknown |= known && outlook.end.way == Way::stayed && outlook.now != outlook.end.facts &&
-                       !has_no_certificate_yet(outlook.now, *outlook.end.facts);
-    if (!known) {
-        outlook.end.facts = outlook.now;
-    }
-    return outlook;
 }
 
 int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP_CIPHER_CTX* cipher,
@@ -315,16 +242,15 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
         }
         server_name = *parsed;
     }
-    const Outlook outlook = look_ahead(call, server_name);
     Connection& connection = call.connection;
-    TicketExchange& exchange = connection.exchange;
-    exchange = TicketExchange{};
-    connection.route = outlook.route;
-    connection.expected = outlook.end;
-    connection.opened_as = outlook.now;
-    connection.opened_ctx = call.ctx;
+    // Where the settings' audience replaces all, no context matters.
+    connection.outlook =
+        settings.audience_replaces ? Outlook{} : look_ahead(call.libssl, call.ssl, connection, server_name);
     connection.offered_in = client_random(call);
     connection.sealed_in.reset();
+    const Outlook& outlook = connection.outlook;
+    TicketExchange& exchange = connection.exchange;
+    exchange = TicketExchange{};
     const bool tls13 = is_tls13(call);
     // What is to be seen is seen when the next ticket is made.
     if (outlook.unknown || (outlook.must_be_seen && tls13 && call.libssl.num_tickets(call.ssl) == 0)) {
@@ -385,6 +311,7 @@ int answer(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX*
 
 int ticket_callback(SSL* ssl, unsigned char* key_name, unsigned char* iv, EVP_CIPHER_CTX* cipher,
                     EVP_MAC_CTX* mac, int sealing) noexcept {
+    const NoCancel whole;
     const OwnErrors own;
     return answer(ssl, key_name, iv, cipher, mac, sealing);
 }

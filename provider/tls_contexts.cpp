@@ -1,5 +1,6 @@
 // The SSL_CTXs that a process may serve with, for who must know what others there are.
 #include "provider/connection.hpp"
+#include "provider/fork_mutex.hpp"
 
 #include <algorithm>
 #include <mutex>
@@ -10,15 +11,15 @@ namespace stek {
 
 namespace {
 
-/// Those that were made since we attached. A fork must not inherit the lock held.
+/// Those that were made since we attached, and not for clients only.
 struct Contexts {
-    std::mutex mutex;
+    ForkMutex mutex;
     std::vector<const TlsContext*> all;
 };
 Contexts& contexts() {
     static Contexts* const known = [] {
-        pthread_atfork([] { contexts().mutex.lock(); }, [] { contexts().mutex.unlock(); },
-                       [] { contexts().mutex.unlock(); });
+        pthread_atfork([] { contexts().mutex.hold_for_fork(); }, [] { contexts().mutex.go_on(); },
+                       [] { contexts().mutex.go_on(); });
         return new Contexts;  // contexts may be freed after static destructors
     }();
     return *known;

@@ -1,3 +1,4 @@
+#include "provider/file_size_signal.hpp"
 #include "provider/journal.hpp"
 #include "provider/ticket_token.hpp"
 #include "provider/timing.hpp"
@@ -103,6 +104,7 @@ SealStatus TokenSealer::prepare(const std::shared_ptr<const KeyRing>& ring,
         if (back_off_.resting()) {
             return SealStatus::token_down;
         }
+        const FileSizeSignal held_back;
         // Another thread that unwraps takes a few milliseconds; one that hangs must not hold up the rest.
         const auto lock = lock_for_a_while(mutex_);
         if (!lock) {
@@ -236,6 +238,7 @@ std::shared_ptr<TokenLink> TokenSealer::connect(Local& mine, const std::string& 
 }
 
 bool TokenSealer::keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept {
+    const FileSizeSignal held_back;
     try {
         const auto lock = lock_for_a_while(mutex_);
         if (!lock) {

@@ -229,3 +229,64 @@ BOOST_AUTO_TEST_CASE(tickets_of_a_cached_session_end_with_it) {
     }
     cached.reset();
 }
+
+// Whoever keeps a connection open gets no longer lineage by it.
+BOOST_AUTO_TEST_CASE(a_ticket_that_is_made_later_ends_with_those_of_the_handshake) {
+    const World world(std::map<std::string, std::string>{{"max-lineage", "2"}});
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    for (const std::size_t in_handshakes : {1U, 0U}) {
+        const Ctx server = server_ctx(world.identity);
+        SSL_CTX_set_num_tickets(server.get(), in_handshakes);
+        const Ssl ssl(SSL_new(server.get()));
+        Pair pair(client.get(), ssl.get(), "a.example");
+        const auto later = [&] {
+            BOOST_REQUIRE(SSL_new_session_ticket(ssl.get()) == 1);
+            SSL_do_handshake(ssl.get());
+            BOOST_REQUIRE(pair.talk());
+            return pair.session();
+        };
+        const Session at_once = later();
+        BOOST_TEST(connect(client.get(), server.get(), copy(at_once).get(), "a.example").resumed);
+        const std::time_t begin = std::time(nullptr);
+        while (std::time(nullptr) < begin + 4) {
+            ::usleep(100'000);
+        }
+        const Session too_late = later();
+        BOOST_TEST(!connect(client.get(), server.get(), copy(too_late).get(), "a.example").resumed);
+        pair.end();
+    }
+}
+
+// Its context is then the one of the last name, where the next is looked at.
+BOOST_AUTO_TEST_CASE(an_ssl_that_is_cleared_may_be_switched_again) {
+    const World world;
+    const Identity another("c.example");
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        const Ctx front = server_ctx(world.identity), b = server_ctx(world.identity), c = server_ctx(another);
+        struct Targets {
+            SSL_CTX *b, *c;
+        } targets{b.get(), c.get()};
+        for (const auto* ctx : {&front, &b, &c}) {
+            SSL_CTX_set_tlsext_servername_arg(ctx->get(), &targets);
+            SSL_CTX_set_tlsext_servername_callback(
+                ctx->get(), static_cast<int (*)(SSL*, int*, void*)>([](SSL* ssl, int*, void* to) {
+                    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+                    const auto* both = static_cast<const Targets*>(to);
+                    SSL_set_SSL_CTX(ssl, name != nullptr && *name == 'b' ? both->b : both->c);
+                    return SSL_TLSEXT_ERR_OK;
+                }));
+        }
+        const Ctx client = client_ctx(version);
+        const Ssl ssl(SSL_new(front.get()));
+        Session last[2];
+        for (int i = 0; i < 12; ++i) {
+            Session& session = last[i % 2];
+            Pair pair(client.get(), ssl.get(), i % 2 == 0 ? "b.example" : "c.example", session);
+            BOOST_TEST_INFO(i);
+            BOOST_TEST((i < 6 || pair.resumed()));
+            session = pair.session();
+            pair.end();
+            BOOST_REQUIRE(SSL_clear(ssl.get()) == 1);
+        }
+    }
+}

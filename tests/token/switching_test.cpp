@@ -193,11 +193,12 @@ BOOST_AUTO_TEST_CASE(a_route_that_changes_lets_nobody_in) {
         const Handshake next = visit(first, &world.client_one);
         BOOST_REQUIRE_MESSAGE(next.done, next.error);
         BOOST_TEST(!next.resumed);
-        // The other way there is nothing to get: no new ticket, but no failure. (In TLS 1.2, where no ticket
-        // is asked for, it goes on being resumed there.)
+        // The other way there is nothing to get: no new ticket, but no failure.
         listener.target = open.get();
         BOOST_TEST(visit(next, &world.client_one).done);
-        BOOST_TEST(visit(next, &world.client_one).resumed == (version == TLS1_2_VERSION));
+        const Handshake last = visit(next, &world.client_one);
+        BOOST_TEST(last.done);
+        BOOST_TEST(!last.resumed);
     }
 }
 
@@ -408,5 +409,131 @@ BOOST_AUTO_TEST_CASE(who_asks_takes_no_ticket_at_first_contact_where_it_may_go_o
             connect(client.get(), listener.front.get(), first.session.get(), "b.example", &world.client_one);
         BOOST_REQUIRE_MESSAGE(contact.done, contact.error);
         BOOST_TEST(!contact.resumed);
+    }
+}
+
+// No context asks for client certificates, so that a first contact is resumed on a guess. It was wrong.
+BOOST_AUTO_TEST_CASE(another_certificate_s_ticket_is_taken_once_at_most) {
+    const World world;
+    const Identity another("b.example");
+    for (const int version : versions) {
+        const Listener here(world.identity);
+        const Ctx client = client_ctx(version), target = server_ctx(another);
+        const Handshake first = connect(client.get(), here.front.get(), nullptr, "b.example");
+        BOOST_REQUIRE(!first.ticket.empty());
+        const Listener elsewhere(world.identity, target.get());
+        BOOST_TEST(connect(client.get(), elsewhere.front.get(), first.session.get(), "b.example").done);
+        for (int i = 0; i < 3; ++i) {
+            const Handshake next =
+                connect(client.get(), elsewhere.front.get(), first.session.get(), "b.example");
+            BOOST_TEST(next.done);
+            BOOST_TEST(!next.resumed);
+        }
+    }
+}
+
+// libssl does not call the certificate callback in a resumed connection, which stays where it began.
+BOOST_AUTO_TEST_CASE(a_context_may_be_chosen_in_the_certificate_callback) {
+    const World world;
+    const Identity another("b.example");
+    const auto choose = [](SSL* ssl, void* target) {
+        return SSL_set_SSL_CTX(ssl, static_cast<SSL_CTX*>(target)) != nullptr ? 1 : 0;
+    };
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version);
+        const auto visit = [&](const Ctx& front, const Handshake& last) {
+            return connect(client.get(), front.get(), last.session.get(), "b.example", &world.client_one);
+        };
+        const Ctx open = server_ctx(world.identity), open_target = server_ctx(another);
+        SSL_CTX_set_cert_cb(open.get(), choose, open_target.get());
+        Handshake last = visit(open, {});
+        for (int i = 0; i < 5; ++i) {
+            Handshake next = visit(open, last);
+            BOOST_REQUIRE_MESSAGE(next.done, next.error);
+            BOOST_TEST(next.resumed);
+            last = std::move(next);
+        }
+        // Where both ask, for others, it cannot be told from a program that sends the name elsewhere by now:
+        // one is refused, no more.
+        const Ctx front = world.strict(world.identity, world.ca_one);
+        const Ctx target = world.strict(another, world.ca_two);
+        SSL_CTX_set_cert_cb(front.get(), choose, target.get());
+        int refused = 0;
+        last = visit(front, {});
+        for (int i = 0; i < 6; ++i) {
+            Handshake next = visit(front, last);
+            ERR_clear_error();
+            refused += next.done ? 0 : 1;
+            if (next.done) {
+                last = std::move(next);
+            }
+        }
+        BOOST_TEST(refused <= 1);
+    }
+}
+
+// A program that goes by the address first (SSL_set_SSL_CTX before the handshake), and by the name then.
+BOOST_AUTO_TEST_CASE(who_is_switched_before_the_handshake_may_be_switched_again) {
+    const World world;
+    const Identity another("b.example");
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version), first = server_ctx(world.identity);
+        const Ctx open = server_ctx(another);
+        Listener listener(world.identity, open.get());
+        const Listener stranger(world.identity);
+        const auto visit = [&](const Handshake& last, const Identity* who = nullptr) {
+            return connect(client.get(), first.get(), last.session.get(), "b.example", who, false,
+                           [&](SSL* ssl) { SSL_set_SSL_CTX(ssl, listener.front.get()); });
+        };
+        // It is known after a ticket was offered.
+        Handshake last = visit(visit({}));
+        for (int i = 0; i < 4; ++i) {
+            Handshake next = visit(last);
+            BOOST_REQUIRE_MESSAGE(next.done, next.error);
+            BOOST_TEST(next.resumed);
+            last = std::move(next);
+        }
+        // A stranger's ticket, where the name leads to who asks: in a process that has not met it.
+        const Handshake of_stranger = connect(client.get(), stranger.front.get(), nullptr, "b.example");
+        const Ctx strict = world.strict(world.identity, world.ca_one), unmet = server_ctx(world.identity);
+        Listener closed(world.identity, strict.get());
+        for (int i = 0; i < 3; ++i) {
+            const Handshake intruder =
+                connect(client.get(), unmet.get(), of_stranger.session.get(), "b.example", nullptr, false,
+                        [&](SSL* ssl) { SSL_set_SSL_CTX(ssl, closed.front.get()); });
+            BOOST_TEST(!intruder.done);
+            ERR_clear_error();
+        }
+    }
+}
+
+// What a connection ends as may depend on more than its name: who has shown no certificate and need not is
+// refused nowhere.
+BOOST_AUTO_TEST_CASE(an_anonymous_client_is_served_where_a_certificate_is_optional) {
+    const World world;
+    for (const int version : versions) {
+        const Ctx server = server_ctx(world.identity);
+        SSL_CTX_set_alpn_select_cb(
+            server.get(),
+            [](SSL* ssl, const unsigned char** out, unsigned char* size, const unsigned char* in, unsigned,
+               void*) {
+                *out = in + 1;
+                *size = in[0];
+                SSL_set_verify(ssl, in[1] == 'b' ? SSL_VERIFY_PEER : SSL_VERIFY_NONE,
+                               [](int, X509_STORE_CTX*) { return 1; });
+                return SSL_TLSEXT_ERR_OK;
+            },
+            nullptr);
+        const Ctx a = client_ctx(version), b = client_ctx(version);
+        constexpr unsigned char speaks_a[] = "\1a", speaks_b[] = "\1b";
+        SSL_CTX_set_alpn_protos(a.get(), speaks_a, 2);
+        SSL_CTX_set_alpn_protos(b.get(), speaks_b, 2);
+        Handshake last;
+        for (int i = 0; i < 8; ++i) {
+            Handshake next =
+                connect((i % 2 == 0 ? a : b).get(), server.get(), last.session.get(), "a.example");
+            BOOST_TEST(next.done, next.error);
+            last = std::move(next);
+        }
     }
 }

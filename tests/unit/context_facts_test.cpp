@@ -186,3 +186,30 @@ BOOST_AUTO_TEST_CASE(a_certificate_that_changes_meanwhile_is_not_touched) {
     threads.clear();
     BOOST_TEST(unknown == 0U);
 }
+
+// Who makes contexts without end gets no tickets in the last of them; it costs nothing.
+BOOST_AUTO_TEST_CASE(there_is_room_for_so_many_and_no_more) {
+    const Identity identity("a.example");
+    const Ctx ctx = server_ctx(identity);
+    const ContextFacts* const known = facts_in(ctx);
+    const auto facts_with_authority = [&](std::size_t number) {
+        const Ssl ssl(SSL_new(ctx.get()));
+        std::unique_ptr<X509_NAME, decltype(&X509_NAME_free)> name(X509_NAME_new(), X509_NAME_free);
+        const auto text = std::to_string(number);
+        X509_NAME_add_entry_by_txt(name.get(), "CN", MBSTRING_ASC,
+                                   reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1, 0);
+        auto* names = sk_X509_NAME_new_null();
+        sk_X509_NAME_push(names, name.release());
+        SSL_set_client_CA_list(ssl.get(), names);
+        return facts_of(*LibSsl::load(), ssl.get());
+    };
+    std::size_t count = 0;
+    while (count <= max_context_facts && facts_with_authority(count) != nullptr) {
+        ++count;
+    }
+    BOOST_TEST(count > max_context_facts * 9 / 10);  // the cases before have made some
+    BOOST_TEST(count < max_context_facts);
+    BOOST_TEST((facts_with_authority(count + 1) == nullptr));
+    BOOST_TEST((facts_with_authority(7) != nullptr));
+    BOOST_TEST((facts_in(ctx) == known));
+}

@@ -190,11 +190,10 @@ BOOST_FIXTURE_TEST_CASE(a_forked_child_counts_in_its_own_file, Fixture) {
     Counters counters(directory);
     counters.sealed();
     in_child([&] {
-        counters.reopen();
-        counters.sealed();
-        counters.opened();
+        Counters own(directory);
+        own.sealed();
+        own.opened();
     });
-    counters.reopen();  // nothing to do here
     counters.sealed();
     BOOST_TEST(files().size() == 2U);
     const CounterTotals totals = collect_counters(directory, false);
@@ -203,12 +202,23 @@ BOOST_FIXTURE_TEST_CASE(a_forked_child_counts_in_its_own_file, Fixture) {
     BOOST_TEST(totals.processes == 1U);
 }
 
-BOOST_FIXTURE_TEST_CASE(a_child_that_does_not_reopen_counts_in_its_parents, Fixture) {
+BOOST_FIXTURE_TEST_CASE(a_child_that_makes_none_of_its_own_counts_in_its_parents, Fixture) {
     Counters counters(directory);
     counters.sealed();
     in_child([&] { counters.sealed(); });
     BOOST_TEST(files().size() == 1U);
     BOOST_TEST(collect_counters(directory, false).sealed == 2U);
+}
+
+// As in a unit with LimitFSIZE=0: to write would be the end of the process.
+BOOST_FIXTURE_TEST_CASE(where_no_file_may_be_written_it_counts_in_private, Fixture) {
+    in_child([&] {
+        const rlimit nothing{};
+        ::setrlimit(RLIMIT_FSIZE, &nothing);
+        Counters counters(directory);
+        counters.sealed();
+    });
+    BOOST_TEST(files().empty());
 }
 
 BOOST_FIXTURE_TEST_CASE(the_dead_are_folded_and_stay_counted, Fixture) {
@@ -387,7 +397,6 @@ BOOST_FIXTURE_TEST_CASE(without_a_directory_it_counts_in_private, Fixture) {
         counters.sealed();
         counters.declined(Decline::foreign);
         counters.latency(1);
-        counters.reopen();
         counters.sealed();
     };
     count_all("");

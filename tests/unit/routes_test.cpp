@@ -71,6 +71,23 @@ BOOST_FIXTURE_TEST_CASE(a_route_is_doubtful_until_it_is_learned_again, Fixture) 
     }
 }
 
+// However many contexts a program makes and frees: the count of doubts has few bits.
+BOOST_FIXTURE_TEST_CASE(a_route_does_not_become_certain_by_many_doubts, Fixture) {
+    const RouteKey key = route_key(4, -1, "a.example");
+    for (int start = 0; start < 40; ++start) {
+        learn_route(key, *open, Way::switched_after);
+        for (int i = 0; i < 600; ++i) {
+            doubt_routes();
+            if (!forecast(key).doubtful) {
+                BOOST_FAIL("certain after " << i + 1 << " doubts");
+            }
+        }
+        BOOST_TEST((forecast(key).facts == open));
+        BOOST_TEST((forecast(key).way == Way::switched_after));
+        doubt_routes();  // the next begins at another count
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_route_is_of_one_context_address_and_name) {
     const Fd one = bound_to("127.0.0.1"), two = bound_to("127.0.0.2");
     const RouteKey key = route_key(1, one.get(), "a.example");
