@@ -109,7 +109,7 @@ void Location::tend_pre_keys(std::uint64_t chain_epoch, std::uint64_t now_epoch)
 
 void Location::publish_pre_key(std::uint64_t epoch) {
     const auto name = pre_key_key(desk_.self.name, epoch);
-    const auto there = desk_.engine.get(bucket::pre_keys, name);
+    const auto there = desk_.find(bucket::pre_keys, name);
     const auto published = published_.find(epoch);
     if (there && published != published_.end() && sha256_of(*there) == published->second)
         return;

@@ -57,4 +57,14 @@ PartyNumber LocationDesk::own_number() const {
     return own->number;
 }
 
+std::optional<std::vector<std::uint8_t>> LocationDesk::find(const std::string& bucket,
+                                                            const std::string& key) {
+    try {
+        return engine.get(bucket, key);
+    } catch (const OversizedValue& error) {
+        alarms.raise(key + " is not used: " + error.what());
+        return {};
+    }
+}
+
 }  // namespace stek::fleet

@@ -8,6 +8,7 @@
 #include "daemon/fleet/vault_work.hpp"
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,6 +47,9 @@ class LocationDesk {
     /// This party's number. Throws FrameError if it is not in the list, or there is no list yet.
     [[nodiscard]] PartyNumber own_number() const;
     [[nodiscard]] std::string bucket() const { return bucket::of_location(self.location); }
+    /// What the engine has. Nothing, too, for what is larger than any value: that is told, and must not keep
+    /// the location from the rest. Throws EngineError.
+    std::optional<std::vector<std::uint8_t>> find(const std::string& bucket, const std::string& key);
 
   private:
     LocationMemory memory_;

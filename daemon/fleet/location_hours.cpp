@@ -33,7 +33,7 @@ void HourlyShelf::look(std::uint64_t chain_epoch, std::int64_t now, const daemon
 }
 
 void HourlyShelf::look_at(KeyId key, const daemon::Policy& policy) {
-    const auto frame = desk_->engine.get(bucket::hourly, bundle_key(key));
+    const auto frame = desk_->find(bucket::hourly, bundle_key(key));
     if (!frame)
         return;
     try {

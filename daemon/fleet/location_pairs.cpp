@@ -29,7 +29,7 @@ const MachinePair* PairShelf::of(const Party& machine, std::uint64_t first_epoch
 }
 
 void PairShelf::look(const std::string& name, const Party& machine, std::uint64_t first_epoch, Seen& seen) {
-    const auto value = desk_->engine.get(desk_->bucket(), name);
+    const auto value = desk_->find(desk_->bucket(), name);
     if (!value) {
         seen = {};
         return;

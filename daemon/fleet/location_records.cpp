@@ -92,7 +92,7 @@ RecordDesk::There RecordDesk::look(const Party& machine, KeyId key, const PairId
     const PairId& wanted = pair != nullptr ? *pair : no_pair;
     if (const auto settled = settled_.find(name); settled != settled_.end() && settled->second == wanted)
         return pair != nullptr ? There::yes : There::revoked;
-    const auto frame = desk_->engine.get(desk_->bucket(), name);
+    const auto frame = desk_->find(desk_->bucket(), name);
     if (!frame)
         return There::no;
     const auto found = judge(*frame, machine, key, pair);

@@ -6,7 +6,7 @@
 #include "daemon/fleet/root_key.hpp"
 #include "tests/fixtures/full_length.hpp"
 #include "tests/kill/traced_kill.hpp"
-#include "tests/token/fleet_programs.hpp"
+#include "tests/fixtures/fleet_programs.hpp"
 
 #include <iostream>
 #include <set>

@@ -7,7 +7,7 @@
 #include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/token_claims.hpp"
-#include "tests/token/fleet_programs.hpp"
+#include "tests/fixtures/fleet_programs.hpp"
 #include "tests/token/terminal.hpp"
 
 using namespace stek;

@@ -3,7 +3,7 @@
 #define BOOST_TEST_MODULE fleet_enrol
 #include "daemon/exit_codes.hpp"
 #include "provider/key_ring.hpp"
-#include "tests/token/fleet_programs.hpp"
+#include "tests/fixtures/fleet_programs.hpp"
 
 #include <algorithm>
 #include <optional>

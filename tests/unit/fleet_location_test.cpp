@@ -593,6 +593,34 @@ BOOST_FIXTURE_TEST_CASE(records_that_are_not_good_are_made_anew, Fleet) {
     BOOST_TEST(record({start + 1, 0}).has_value());
 }
 
+// Whoever can write to the engine would stop a location otherwise.
+BOOST_FIXTURE_TEST_CASE(what_is_larger_than_any_value_stops_nothing, Fleet) {
+    Site site = this->site(vault1);
+    site.run(at(start));
+    mint(start);
+    site.run(at(start));
+    const auto enlarge = [&](const std::string& bucket, const std::string& key) {
+        const auto file = workspace.path() / "engine0" / bucket / key;
+        BOOST_TEST_CONTEXT(file) {
+            real->put(bucket, key, std::vector<std::uint8_t>{0});
+            std::filesystem::resize_file(file, Engine::max_value + 1);
+            site.restart();
+            site.run(at(start));
+            BOOST_TEST(site.alarmed(key + " is not used: "));
+        }
+    };
+    const auto record_of_web1 = record_key("web-1", {start, 0});
+    enlarge(scene.bucket(), record_of_web1);
+    BOOST_TEST(record({start, 0}).has_value());
+    enlarge(bucket::pre_keys, pre_key_key("vault-1", start + 1));
+    BOOST_TEST(real->get(bucket::pre_keys, pre_key_key("vault-1", start + 1)).has_value());
+    enlarge(bucket::hourly, bundle_key({start + 1, 7}));
+    enlarge(scene.bucket(), pair_key("web-1", start + 2));
+    real->erase(scene.bucket(), record_key("web-2", {start, 0}));
+    site.run(at(start));
+    BOOST_TEST(scene.record(vault1, web2, {start, 0}).has_value());
+}
+
 BOOST_FIXTURE_TEST_CASE(a_clock_a_year_ahead_destroys_what_bundles_allow_and_no_more, Fleet) {
     Site site = this->site(vault1);
     site.run(at(start));
