@@ -46,6 +46,7 @@ struct Outlook {
 struct Connection {
     SSL_CTX* first_ctx = nullptr;  ///< the one SSL_new was given; not owned, the SSL holds it
     std::int64_t made_at = 0;      ///< Unix seconds
+    bool used = false;  ///< it has had a ticket looked at, or made one: in another connection (SSL_clear)
     TicketExchange exchange;
     Outlook outlook;
     std::optional<ClientRandom> offered_in;  ///< tells whether that was in this handshake (SSL_clear)

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <pthread.h>
 
 namespace stek {
 
@@ -15,33 +16,28 @@ class ForkMutex {
     ForkMutex& operator=(const ForkMutex&) = delete;
 
     void lock() {
-        if (forking_.load(std::memory_order_relaxed) != this_thread()) {
+        if (forking_.load(std::memory_order_relaxed) != pthread_self()) {
             mutex_.lock();
         }
     }
     void unlock() {
-        if (forking_.load(std::memory_order_relaxed) != this_thread()) {
+        if (forking_.load(std::memory_order_relaxed) != pthread_self()) {
             mutex_.unlock();
         }
     }
     /// For pthread_atfork(): before it, and after it in parent and child.
     void hold_for_fork() {
         mutex_.lock();
-        forking_.store(this_thread(), std::memory_order_relaxed);
+        forking_.store(pthread_self(), std::memory_order_relaxed);
     }
     void go_on() {
-        forking_.store(nullptr, std::memory_order_relaxed);
+        forking_.store(0, std::memory_order_relaxed);
         mutex_.unlock();
     }
 
   private:
-    /// The same in the child.
-    static const void* this_thread() noexcept {
-        static thread_local const char own = 0;
-        return &own;
-    }
     std::mutex mutex_;
-    std::atomic<const void*> forking_{nullptr};
+    std::atomic<pthread_t> forking_{0};  // the same in the child
 };
 
 }  // namespace stek

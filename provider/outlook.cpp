@@ -45,11 +45,11 @@ bool is_where_it_began(const LibSsl& libssl, SSL* ssl, const Outlook& outlook,
 }
 
 /// A name that was never met goes nowhere: unless the process has contexts that ask for client certificates
-/// and others, for then a wrong guess would let somebody in.
-void look_at_unmet(const LibSsl& libssl, SSL* ssl, bool is_checked, bool moved, Outlook& outlook) noexcept {
+/// and others, for then a wrong guess would let somebody in. `chosen`: the program has gone to another
+/// context already, with this ClientHello before it.
+void look_at_unmet(const LibSsl& libssl, SSL* ssl, bool chosen, Outlook& outlook) noexcept {
     const bool asks_now = libssl.verify_mode(ssl) != SSL_VERIFY_NONE;
-    outlook.unknown =
-        !(moved && is_checked) && may_switch_client_authentication(libssl, outlook.began_in, asks_now);
+    outlook.unknown = !chosen && may_switch_client_authentication(libssl, outlook.began_in, asks_now);
 }
 
 /// Contexts were made or freed since the name was met.
@@ -78,7 +78,7 @@ Outlook look_ahead(const LibSsl& libssl, SSL* ssl, const Connection& connection,
     const bool moved = outlook.began_in != connection.first_ctx;
     const Forecast last = forecast(outlook.route);
     if (last.facts == nullptr) {
-        look_at_unmet(libssl, ssl, is_checked, moved, outlook);
+        look_at_unmet(libssl, ssl, moved && !connection.used, outlook);
         return outlook;
     }
     if (moved && last.facts != outlook.began_as && last.way != Way::switched_after) {

@@ -150,6 +150,7 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
         // there.
         return declined(call.process, Decline::no_audience);
     }
+    call.connection.used = true;
     if (!later) {
         call.connection.sealed_as = came_true ? call.connection.outlook.end.facts : end;
         call.connection.sealed_in = client_random(call);
@@ -246,6 +247,7 @@ int open(Call& call, const unsigned char* key_name, const unsigned char* iv, EVP
     // Where the settings' audience replaces all, no context matters.
     connection.outlook =
         settings.audience_replaces ? Outlook{} : look_ahead(call.libssl, call.ssl, connection, server_name);
+    connection.used = true;
     connection.offered_in = client_random(call);
     connection.sealed_in.reset();
     const Outlook& outlook = connection.outlook;
