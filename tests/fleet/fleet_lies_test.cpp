@@ -149,7 +149,8 @@ BOOST_AUTO_TEST_CASE(replays_of_other_epochs_machines_and_locations) {
     };
     const auto in_fra1 = bucket::of_location("fra1"), in_ams1 = bucket::of_location("ams1");
     const auto now = fleet.epoch_now();
-    for (auto epoch = now; epoch <= now + 3; ++epoch) {
+    // Those of the past, too: nobody makes their records anew before they are seen.
+    for (auto epoch = now - 4; epoch <= now + 3; ++epoch) {
         const KeyId key{epoch, 0}, before{epoch - 1, 0};
         // Records: another epoch's, another machine's, another location's.
         replay(in_fra1, record_key("fra1-m1", before), in_fra1, record_key("fra1-m1", {epoch, 1}));
@@ -211,7 +212,6 @@ BOOST_AUTO_TEST_CASE(whatever_retired_parties_sign) {
     forge_as("fra1-m9", number_of(lists.machines(), "fra1-m9"), {Kind::pair});
     BOOST_TEST(ears.hear({"o1", "o2"}, "was written over, and is put back"));
     BOOST_TEST(ears.hear({"fra1-m1"}, "who is retired"));
-    BOOST_TEST(ears.hear({"fra1-v1", "fra1-v2"}, "who is retired"));
     scene().expect_healed();
     scene().check_names("fra1-m1", fra1);
 }
