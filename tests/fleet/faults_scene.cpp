@@ -1,5 +1,7 @@
 #include "tests/fleet/faults_scene.hpp"
 
+#include "daemon/fleet/engine_keys.hpp"
+
 #include <algorithm>
 
 namespace stek::tests {
@@ -12,6 +14,12 @@ namespace {
 constexpr std::chrono::milliseconds rest(100);
 
 }  // namespace
+
+FaultsScene::FaultsScene(const std::string& disk, std::int64_t ago)
+    : FaultsScene(faults_period, faults_session_timeout, {"o1", "o2"},
+                  {{"fra1", {"fra1-v1", "fra1-v2"}, {"fra1-m1", "fra1-m2"}},
+                   {"ams1", {"ams1-v1"}, {"ams1-m1", "ams1-m2"}}},
+                  disk, ago) {}
 
 void FaultsScene::start_load(const std::string& machine) {
     if (!has_server_[machine])
@@ -56,6 +64,40 @@ void FaultsScene::expect_healed() {
     (void)check_handshakes();
     BOOST_TEST(eventually([&] { return check_handshakes() > 0; }, patience));
     BOOST_TEST_MESSAGE(handshakes_ << " handshakes up to here, of which " << resumed_ << " resumed");
+}
+
+void FaultsScene::let_epochs_pass(std::uint64_t epochs) const {
+    const auto then = fleet.epoch_now();
+    const auto time = std::chrono::seconds(epochs * fleet.policy().period);
+    BOOST_TEST_REQUIRE(eventually([&] { return fleet.epoch_now() >= then + epochs; }, patience + time));
+}
+
+std::map<daemon::KeyId, KeyName> FaultsScene::names_in(const std::string& machine) const {
+    std::map<daemon::KeyId, KeyName> names;
+    if (const auto ring = fleet.ring(machine))
+        for (const auto& record : ring->records)
+            names[{record->epoch, record->revision}] = record->name;
+    return names;
+}
+
+void FaultsScene::check_names(const std::string& machine,
+                              const std::map<daemon::KeyId, KeyName>& before) const {
+    for (const auto& [key, name] : names_in(machine))
+        if (const auto found = before.find(key); found != before.end())
+            BOOST_TEST((found->second == name),
+                       "key " << fleet::bundle_key(key) << " of " << machine << " is another one");
+}
+
+Ears::Ears(const Fleet& fleet) : fleet_(&fleet) {
+    for (const auto& party : fleet.parties())
+        before_[party] = fleet.log(party).size();
+}
+
+bool Ears::hear(const std::vector<std::string>& parties, const std::string& text) const {
+    const auto has_said = [&](const std::string& party) {
+        return fleet_->log(party).find(text, before_.at(party)) != std::string::npos;
+    };
+    return eventually([&] { return std::ranges::any_of(parties, has_said); }, patience);
 }
 
 }  // namespace stek::tests

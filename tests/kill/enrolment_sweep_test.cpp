@@ -4,9 +4,9 @@
 #define BOOST_TEST_MODULE enrolment_sweep
 #include "daemon/fleet/known_lists.hpp"
 #include "daemon/fleet/root_key.hpp"
+#include "tests/fixtures/fleet_programs.hpp"
 #include "tests/fixtures/full_length.hpp"
 #include "tests/kill/traced_kill.hpp"
-#include "tests/fixtures/fleet_programs.hpp"
 
 #include <iostream>
 #include <set>
