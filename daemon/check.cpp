@@ -1,52 +1,25 @@
 #include "daemon/check.hpp"
 
+#include "daemon/check_report.hpp"
 #include "daemon/check_server.hpp"
-#include "daemon/exit_codes.hpp"
 #include "daemon/looks.hpp"
 #include "daemon/premises.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 
 #include <filesystem>
-#include <functional>
-#include <iostream>
 
 #include <sys/stat.h>
 
 namespace stek::daemon {
 namespace {
 
-class Report {
-  public:
-    /// Runs one check, which returns what it saw or throws what is wrong.
-    bool look(const std::string& at, const std::function<std::string()>& check) {
-        try {
-            const auto seen = check();
-            std::cout << "ok    " << at << (seen.empty() ? "" : ": ") << seen << '\n';
-            return true;
-        } catch (const AnotherStekd&) {
-            throw;  // nothing is wrong: who looks may look another way
-        } catch (const std::exception& error) {
-            std::cout << "FAIL  " << at << ": " << error.what() << '\n';
-            ++findings_;
-            return false;
-        }
-    }
-    void note(const std::string& at, const std::string& what) {
-        std::cout << "note  " << at << ": " << what << '\n';
-    }
-    [[nodiscard]] int exit_code() const { return findings_ == 0 ? exit_ok : exit_findings; }
-
-  private:
-    unsigned findings_ = 0;
-};
-
 [[noreturn]] void wrong(const std::string& what) {
     throw std::runtime_error(what);
 }
 
 // Without logging in or writing, for a stekd that runs would be in the way of.
-void check_from_outside(Report& report, const Config& config) {
+void check_from_outside(CheckReport& report, const Config& config) {
     std::shared_ptr<pkcs11::Module> module;
     if (!report.look("PKCS#11 module", [&] {
             module = pkcs11::Module::initialize(pkcs11::Library::map(*config.vault.module_path()),
@@ -61,7 +34,7 @@ void check_from_outside(Report& report, const Config& config) {
     module->finalize();
 }
 
-void check_from_inside(Report& report, const Config& config) {
+void check_from_inside(CheckReport& report, const Config& config) {
     TokenClaims claims;
     std::unique_ptr<Tokens> tokens;
     report.look("tokens and provider", [&] {
@@ -76,7 +49,7 @@ void check_from_inside(Report& report, const Config& config) {
                     "one token for both: a server that may log in to it can derive with the chain key");
     report.look("enforcement", [&] {
         std::string weak;
-        for (const auto& weakness : tokens->probe(config.private_pairs))
+        for (const auto& weakness : weaknesses_of(tokens->ticket(), config.private_pairs))
             weak += (weak.empty() ? "" : ", ") + weakness;
         if (!weak.empty() && !config.allow_weak_token)
             wrong("the ticket token does not refuse: " + weak);
@@ -86,7 +59,7 @@ void check_from_inside(Report& report, const Config& config) {
 }
 
 // Held to the end: a stekd that starts meanwhile would find objects of the probe, and two writers.
-void check_tokens(Report& report, const Config& config) {
+void check_tokens(CheckReport& report, const Config& config) {
     if (!std::filesystem::exists(config.state)) {
         report.note("paths.state", "there is no " + config.state + " yet to lock: no login, no probe");
         return check_from_outside(report, config);
@@ -102,11 +75,11 @@ void check_tokens(Report& report, const Config& config) {
     }
 }
 
-void check_directory(Report& report, const std::string& key, const std::filesystem::path& directory) {
+void check_directory(CheckReport& report, const std::string& key, const std::filesystem::path& directory) {
     report.look("paths." + key, [&] { return look_at_directory(directory); });
 }
 
-void check_keyring(Report& report, const Config& config) {
+void check_keyring(CheckReport& report, const Config& config) {
     const auto directory = std::filesystem::path(config.keyring).parent_path();
     check_directory(report, "keyring", directory);
     std::error_code error;
@@ -130,7 +103,7 @@ void check_way(const std::filesystem::path& file) {
 }  // namespace
 
 int run_checks(const Config& config) {
-    Report report;
+    CheckReport report;
     report.look("configuration", [&] { return require_premises(config), config.file; });
     report.look("readers", [&] {
         check_way(config.keyring);

@@ -3,6 +3,7 @@
 #include "daemon/config.hpp"
 #include "daemon/control_client.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/fleet/any_config.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -18,11 +19,16 @@ namespace {
 
 using nlohmann::json;
 
-json ask(const std::string& config_file, const json& request) {
-    const auto config = load_config(config_file);
+struct Answer {
+    json reply;
+    bool has_ring = true;  ///< not at a fleet's origin or vault: the machines have them
+};
+
+Answer ask(const std::string& config_file, const json& request) {
+    const auto config = fleet::load_any_config(config_file);
     if (config.control.empty())
         throw ConfigError(config_file + ": paths.control: is not set, so stekd has no control socket");
-    return ask_stekd(config.control, request);
+    return {ask_stekd(config.control, request), !config.keyring.empty()};
 }
 
 std::string list(const json& keys) {
@@ -37,18 +43,22 @@ void print_revoked(const json& reply) {
         std::cout << "revoked " << list(keys) << '\n';
 }
 
-void print_ring(const json& reply) {
-    std::cout << "servers seal with " << reply.value("key", "no key") << " (ring generation "
-              << reply.at("generation") << ")\n";
-    if (reply.contains("warning"))
-        std::cerr << "stekctl: the keys are revoked, but new ones cannot be made yet: "
-                  << reply.at("warning").get<std::string>() << '\n';
+void print_ring(const Answer& answer) {
+    const auto& reply = answer.reply;
+    if (answer.has_ring)
+        std::cout << "servers seal with " << reply.value("key", "no key") << " (ring generation "
+                  << reply.at("generation") << ")\n";
+    if (!reply.contains("warning"))
+        return;
+    std::cerr << "stekctl: "
+              << (answer.has_ring ? "the keys are revoked, but new ones cannot be made yet: " : "")
+              << reply.at("warning").get<std::string>() << '\n';
 }
 
 int rotate(const std::string& config_file, bool revoke_old) {
-    const auto reply = ask(config_file, {{"do", "rotate"}, {"revoke_old", revoke_old}});
-    print_revoked(reply);
-    print_ring(reply);
+    const auto answer = ask(config_file, {{"do", "rotate"}, {"revoke_old", revoke_old}});
+    print_revoked(answer.reply);
+    print_ring(answer);
     return exit_ok;
 }
 
@@ -91,15 +101,15 @@ int revoke(const std::string& config_file, const std::vector<std::string>& opera
     else
         for (const auto& operand : operands)
             keys.push_back(*key_from(operand));
-    const auto reply = ask(config_file, {{"do", "revoke"}, {"keys", keys}});
-    print_revoked(reply);
+    const auto answer = ask(config_file, {{"do", "revoke"}, {"keys", keys}});
+    print_revoked(answer.reply);
     int code = exit_ok;
     for (const auto& operand : operands)
-        if (operand != "all" && !was_revoked(*key_from(operand), reply.at("revoked"))) {
+        if (operand != "all" && !was_revoked(*key_from(operand), answer.reply.at("revoked"))) {
             std::cerr << "stekctl: " << operand << " is not in the ring\n";
             code = exit_findings;
         }
-    print_ring(reply);
+    print_ring(answer);
     return code;
 }
 

@@ -1,6 +1,7 @@
 #include "daemon/commands.hpp"
 #include "daemon/config.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/fleet/any_config.hpp"
 #include "daemon/status.hpp"
 
 #include <csignal>
@@ -38,7 +39,7 @@ void redraw(const std::string& text) {
 }
 
 int show(const Options& options, void (*print)(const std::string&)) {
-    const auto config = load_config(options.file);
+    const auto config = fleet::load_any_config(options.file);
     const auto status = gather_status(config, hear_stekd(config));
     print(text_of(status, options));
     return status.problems.empty() ? exit_ok : exit_findings;

@@ -10,8 +10,8 @@ class App;
 namespace stek::daemon {
 
 /// Adds one subcommand. Parsed, it puts what it does into `chosen`, which returns the exit code and may throw
-/// what main() knows: WouldOverwrite, ConfigError, ControlError,
-/// pkcs11::UriError, std::exception.
+/// what main() knows: WouldOverwrite, ConfigError, ControlError, AnotherStekd, PinRefused, pkcs11::UriError,
+/// std::exception.
 using Chosen = std::function<int()>;
 void add_init(CLI::App& app, Chosen& chosen);
 void add_status(CLI::App& app, Chosen& chosen);

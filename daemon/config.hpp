@@ -55,6 +55,10 @@ struct NumberNames {
 };
 void check_numbers(const Policy& policy, unsigned stale_epochs, const NumberNames& names);
 
+class TomlSection;
+/// period, session_timeout and stale_epochs. Throws ConfigError.
+void read_numbers(TomlSection& top, Policy& policy, unsigned& stale_epochs);
+
 /// Throws ConfigError: no such file, not TOML, an unknown key, one missing, a wrong type, out of range.
 Config load_config(const std::string& file);
 

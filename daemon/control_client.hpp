@@ -8,10 +8,14 @@
 //   {"do": "revoke", "keys": "all"}                    -> {"ok": true, "generation": 8, "revoked":
 //   ["489122.0"]}
 //   {"do": "revoke", "keys": [{"epoch": 5}, {"epoch": 6, "revision": 1}]}
+//   {"do": "enroll", "request": "-----BEGIN ..."}      -> {"ok": true, "serial": 5, "number": 3}
+//   {"do": "retire", "name": "web1"}                   -> {"ok": true, "serial": 6}
 //
 // A request that cannot be carried out is answered by {"ok": false, "error": "..."}. The reply to rotate and
 // revoke is sent when the new ring is in place; "warning" in it tells of keys that were revoked, but whose
-// successors could not be made.
+// successors could not be made. enroll and retire are for a fleet's location; "serial" is that of the list
+// of its machines, and not there if nothing was to be changed; "declined" instead says why it would do harm,
+// and "warning" what else went wrong then.
 #pragma once
 
 #include <chrono>

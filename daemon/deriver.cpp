@@ -2,9 +2,10 @@
 
 #include "provider/kdf.hpp"
 
-#include <array>
+#include <algorithm>
 #include <dlfcn.h>
 #include <string_view>
+#include <vector>
 
 #include <openssl/bio.h>
 #include <openssl/conf.h>
@@ -107,34 +108,46 @@ Deriver::~Deriver() = default;
 
 void Deriver::derive(std::uint64_t chain_epoch, std::uint32_t revision, Bytes hourly_key, Bytes spki,
                      OaepHash oaep, WrappedStek& out) const {
+    WrappedSteks made;
+    derive(chain_epoch, revision, hourly_key, std::span(&spki, 1), oaep, made);
+    out.name = made.name;
+    std::ranges::copy(made.admission_key.bytes(), out.admission_key.data());
+    out.wrapped_key = std::move(made.wrapped_keys.front());
+    out.oaep = oaep;
+}
+
+void Deriver::derive(std::uint64_t chain_epoch, std::uint32_t revision, Bytes hourly_key,
+                     std::span<const Bytes> spkis, OaepHash oaep, WrappedSteks& out) const {
     ERR_clear_error();
     const std::unique_ptr<EVP_KDF_CTX, FreeConf> context(EVP_KDF_CTX_new(kdf_.get()));
     const auto octets = [](const char* name, Bytes value) {
         return OSSL_PARAM_construct_octet_string(name, const_cast<std::uint8_t*>(value.data()), value.size());
     };
     std::string hash = oaep == OaepHash::sha256 ? "SHA256" : "SHA1";
-    const std::array<OSSL_PARAM, 6> inputs{
+    std::vector<OSSL_PARAM> inputs{
         OSSL_PARAM_construct_uint64(kdf_param::epoch, &chain_epoch),
         OSSL_PARAM_construct_uint32(kdf_param::revision, &revision),
         octets(kdf_param::hourly_key, hourly_key),
-        octets(kdf_param::wrap_key, spki),
         OSSL_PARAM_construct_utf8_string(kdf_param::oaep_hash, hash.data(), 0),
-        OSSL_PARAM_construct_end(),
     };
+    for (const Bytes spki : spkis)
+        inputs.push_back(octets(kdf_param::wrap_key, spki));
+    inputs.push_back(OSSL_PARAM_construct_end());
     if (!context || EVP_KDF_derive(context.get(), out.name.data(), out.name.size(), inputs.data()) != 1)
         throw DeriverError(queued_errors());
 
-    std::vector<std::uint8_t> wrapped(largest_wrapped_key);
-    std::array<OSSL_PARAM, 3> outputs{
-        OSSL_PARAM_construct_octet_string(kdf_param::admission_key, out.admission_key.data(),
-                                          out.admission_key.size()),
-        OSSL_PARAM_construct_octet_string(kdf_param::wrapped_key, wrapped.data(), wrapped.size()),
-        OSSL_PARAM_construct_end(),
-    };
+    out.wrapped_keys.assign(spkis.size(), std::vector<std::uint8_t>(largest_wrapped_key));
+    std::vector<OSSL_PARAM> outputs;
+    for (auto& wrapped : out.wrapped_keys)
+        outputs.push_back(
+            OSSL_PARAM_construct_octet_string(kdf_param::wrapped_key, wrapped.data(), wrapped.size()));
+    outputs.push_back(OSSL_PARAM_construct_octet_string(kdf_param::admission_key, out.admission_key.data(),
+                                                        out.admission_key.size()));
+    outputs.push_back(OSSL_PARAM_construct_end());
     if (EVP_KDF_CTX_get_params(context.get(), outputs.data()) != 1)
         throw DeriverError(queued_errors());
-    wrapped.resize(outputs[1].return_size);
-    out.wrapped_key = std::move(wrapped);
+    for (std::size_t i = 0; i < spkis.size(); ++i)
+        out.wrapped_keys[i].resize(outputs[i].return_size);
     out.oaep = oaep;
 }
 

@@ -5,6 +5,7 @@
 #include "provider/schedule.hpp"
 
 #include <memory>
+#include <span>
 #include <stdexcept>
 
 #include <openssl/types.h>
@@ -29,6 +30,9 @@ class Deriver {
     /// is 32 bytes; `spki` is DER; `oaep` is what the ticket token unwraps with. Throws DeriverError.
     void derive(std::uint64_t chain_epoch, std::uint32_t revision, Bytes hourly_key, Bytes spki,
                 OaepHash oaep, WrappedStek& out) const;
+    /// The same for several public keys, at most 1024: the STEK is derived once. All or nothing.
+    void derive(std::uint64_t chain_epoch, std::uint32_t revision, Bytes hourly_key,
+                std::span<const Bytes> spkis, OaepHash oaep, WrappedSteks& out) const;
 
   private:
     struct Free {

@@ -1,6 +1,8 @@
 // What an exception means for the service.
+#include "daemon/another_stekd.hpp"
 #include "daemon/exit_codes.hpp"
 #include "daemon/service.hpp"
+#include "daemon/tokens.hpp"
 #include "pkcs11/error.hpp"
 #include "pkcs11/refused_pins.hpp"
 

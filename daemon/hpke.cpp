@@ -1,13 +1,12 @@
 #include "daemon/hpke.hpp"
 
+#include "daemon/error_queue.hpp"
 #include "daemon/hpke_hkdf.hpp"
 
 #include <algorithm>
 #include <limits>
 #include <memory>
 #include <string>
-
-#include <openssl/err.h>
 
 namespace stek::hpke {
 
@@ -17,13 +16,6 @@ using internal::Aead;
 
 constexpr std::array<std::uint8_t, 5> kem_suite{'K', 'E', 'M', 0x00, 0x10};  // section 4.1
 constexpr std::uint8_t mode_base = 0x00;
-
-struct EmptyQueue {
-    EmptyQueue() noexcept { ERR_clear_error(); }
-    EmptyQueue(const EmptyQueue&) = delete;
-    EmptyQueue& operator=(const EmptyQueue&) = delete;
-    ~EmptyQueue() { ERR_clear_error(); }
-};
 
 std::size_t key_size(Aead aead) {
     return aead == Aead::aes_128_gcm ? 16 : 32;

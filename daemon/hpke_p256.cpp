@@ -1,5 +1,6 @@
 #include "daemon/hpke_p256.hpp"
 
+#include "daemon/error_queue.hpp"
 #include "daemon/hpke_error.hpp"
 
 #include <algorithm>
@@ -7,7 +8,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
-#include <openssl/err.h>
 #include <openssl/params.h>
 
 namespace stek::hpke {
@@ -20,12 +20,6 @@ struct FreeContext {
 using Context = std::unique_ptr<EVP_PKEY_CTX, FreeContext>;
 
 constexpr std::uint8_t uncompressed = 0x04;
-
-std::string newest_reason() {
-    const auto code = ERR_peek_last_error();
-    const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
-    return reason != nullptr ? reason : "no reason given";
-}
 
 }  // namespace
 

@@ -73,7 +73,8 @@ void require_module_config(const Config& config) {
 void require_premises(const Config& config) {
     require_users(config);
     require_directory_for(config, "paths.state", config.state);
-    require_directory_for(config, "paths.keyring", config.keyring);
+    if (!config.keyring.empty())  // a fleet's origin or vault has none
+        require_directory_for(config, "paths.keyring", config.keyring);
     if (!config.stats.empty())
         require_directory_for(config, "paths.stats", config.stats);
     require_socket(config);

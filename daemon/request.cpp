@@ -94,6 +94,13 @@ Revoke parse_revoke(const json& object) {
     return revoke;
 }
 
+std::string parse_text(const json& object, const std::string& key) {
+    only(object, {"do", key});
+    if (!object.contains(key) || !object.at(key).is_string())
+        throw RequestError(key + " must be there, and a text");
+    return object.at(key).get<std::string>();
+}
+
 }  // namespace
 
 Request parse_request(std::string_view text) {
@@ -109,7 +116,11 @@ Request parse_request(std::string_view text) {
         return parse_rotate(object);
     if (what == "revoke")
         return parse_revoke(object);
-    throw RequestError("do must be status, rotate or revoke");
+    if (what == "enroll")
+        return EnrolMachine{parse_text(object, "request")};
+    if (what == "retire")
+        return RetireMachine{parse_text(object, "name")};
+    throw RequestError("do must be status, rotate, revoke, enroll or retire");
 }
 
 }  // namespace stek::daemon

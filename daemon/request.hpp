@@ -4,13 +4,22 @@
 #include "daemon/plan.hpp"
 
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <variant>
 
 namespace stek::daemon {
 
 struct AskStatus {};
-using Request = std::variant<AskStatus, Rotate, Revoke>;
+/// Of a fleet's location: who its machines are. What the texts hold is looked at by who obeys.
+struct EnrolMachine {
+    std::string request;  ///< as `stekctl fleet enroll machine` made it
+};
+struct RetireMachine {
+    std::string name;
+};
+using PartyOrder = std::variant<EnrolMachine, RetireMachine>;
+using Request = std::variant<AskStatus, Rotate, Revoke, EnrolMachine, RetireMachine>;
 
 /// The request cannot be understood; what() is fit for an answer and repeats nothing of it.
 class RequestError : public std::runtime_error {

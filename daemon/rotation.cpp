@@ -2,13 +2,11 @@
 
 #include "daemon/log.hpp"
 #include "daemon/places.hpp"
+#include "daemon/ring_place.hpp"
+#include "daemon/ticket_remake.hpp"
 #include "daemon/token_backup.hpp"
-#include "daemon/token_maker.hpp"
-#include "provider/file.hpp"
 
 #include <algorithm>
-#include <ctime>
-#include <fcntl.h>
 #include <filesystem>
 #include <system_error>
 #include <unistd.h>
@@ -21,13 +19,6 @@ namespace {
 constexpr int most_passes = 8;
 
 }  // namespace
-
-Now read_clocks() {
-    timespec wall{}, boot{};
-    clock_gettime(CLOCK_REALTIME, &wall);
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    return {wall.tv_sec, static_cast<std::uint64_t>(boot.tv_sec)};
-}
 
 Rotation::Rotation(Config config, std::function<void()> progress)
     : config_(std::move(config)),
@@ -147,36 +138,16 @@ bool Rotation::ring_is_there() const {
     return ::access(config_.keyring.c_str(), F_OK) == 0;
 }
 
-// A ticket token holds nothing that cannot be made again: without it there are no tickets, with a new one
-// only the older ones are lost.
 std::unique_ptr<Tokens> Rotation::open_tokens() {
     for (const auto& mended : mend_tokens(config_.module_config, config_.state, claims_))
         log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
-    std::string loss;
     try {
         return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
-    } catch (const TicketTokenLost& lost) {
-        const auto remains = softhsm_token_directory(config_.module_config, state_.token_serial);
-        const bool its_files_are_there =
-            !remains.empty() && std::filesystem::exists(remains + "/token.object");
-        if (config_.remake_pins.empty() || its_files_are_there)
-            throw;
-        // Without the state nobody knows whether a token was lost or the URI is wrong.
-        if (state_.token_serial.empty() && std::filesystem::exists(config_.remake_pins + "/ticket.pin"))
-            throw pkcs11::TokenError(std::string(lost.what()) + "; none is made: " + config_.remake_pins +
-                                     "/ticket.pin may be the PIN of one that is there");
-        loss = lost.what();
-        // Keys without a token; or the generation file alone, which SoftHSM writes to the last.
-        if (!remains.empty())
-            std::filesystem::remove_all(remains);
+    } catch (const TicketTokenLost& loss) {
+        remake({config_.ticket, config_.module_config, config_.remake_pins, state_.token_serial,
+                ring_is_there()},
+               loss);
     }
-    TokenMaker(*config_.ticket.module_path(), config_.module_config)
-        .remake(*config_.ticket.token_label(), config_.remake_pins);
-    // A stop wipes it together with the ring.
-    if (!ring_is_there())
-        log(LOG_NOTICE, "there was no ticket token yet: it is made");
-    else
-        log(LOG_WARNING, "the ticket token is lost and made anew, older tickets open no more: " + loss);
     return std::make_unique<Tokens>(config_, claims_, state_.token_serial);
 }
 
@@ -237,8 +208,7 @@ void Rotation::open() {
 void Rotation::give_access(const Tokens& tokens) const {
     make_places(config_, readers_);
     tokens.give_access(readers_);
-    if (const Fd ring(::open(config_.keyring.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)); ring)
-        readers_.allow_reading(ring.get(), config_.keyring);
+    give_ring_access(config_.keyring, readers_);
 }
 
 // Making the pair for it takes seconds on a busy machine. A token that has passed before does not keep
@@ -247,26 +217,17 @@ void Rotation::probe() {
     if (probed_)
         return;
     step();
-    state_.weaknesses = tokens_->probe(config_.private_pairs);
+    state_.weaknesses = weaknesses_of(tokens_->ticket(), config_.private_pairs);
     step();
-    for (const auto& weakness : state_.weaknesses)
-        log(config_.allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
-            {{"STEK_WEAKNESS", weakness}});
-    const bool passed = state_.weaknesses.empty();
-    state_.enforcing_serial = passed ? tokens_->ticket_serial() : "";
+    state_.enforcing_serial = state_.weaknesses.empty() ? tokens_->ticket_serial() : "";
     save_state();
-    if (!passed && !config_.allow_weak_token)
-        throw WeakToken(
-            "the ticket token lets servers take more than they may (allow_weak_token = true accepts "
-            "that)");
+    judge(state_.weaknesses, config_.allow_weak_token);
     probed_ = true;
 }
 
 std::string Rotation::why_not_ours(const KeyRing& found) const {
-    if (found.location != config_.location)
-        return "it is location " + found.location + "'s";
-    if (found.token_serial != tokens_->ticket_serial())
-        return "it is for another ticket token";
+    if (auto why = daemon::why_not_ours(found, config_.location, tokens_->ticket_serial()); !why.empty())
+        return why;
     // With the state lost the boot is not known; plan() then goes by how plausible the ages are.
     if (!state_.boot_id.empty() && state_.boot_id != current_boot_id())
         return "it is of another boot";

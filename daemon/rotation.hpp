@@ -2,11 +2,11 @@
 #pragma once
 
 #include "daemon/access.hpp"
+#include "daemon/clocks.hpp"
 #include "daemon/config.hpp"
-#include "daemon/health.hpp"
-#include "daemon/loss_watch.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
+#include "daemon/work.hpp"
 
 #include <functional>
 #include <memory>
@@ -14,17 +14,10 @@
 
 namespace stek::daemon {
 
-/// Both clocks, now.
-Now read_clocks();
-
 /// The ring that is being made, and everything needed to make it. One thread.
 class Rotation {
   public:
-    /// When to look again.
-    struct Next {
-        std::int64_t edge = 0;                     ///< wall time
-        std::optional<std::uint64_t> destruction;  ///< boot time
-    };
+    using Next = Work::Next;
 
     /// Throws ConfigError (a reader that does not exist), AnotherStekd, std::system_error.
     /// `progress`, which may be empty, is called between pieces of work of which each may take an RSA pair's

@@ -1,12 +1,11 @@
 // The plan's actions, one by one. After each, whatever must be remembered of it is durable.
 #include "daemon/log.hpp"
+#include "daemon/ring_place.hpp"
 #include "daemon/rotation.hpp"
 
 #include <algorithm>
 #include <system_error>
 #include <utility>
-
-#include <sys/stat.h>
 
 namespace stek::daemon {
 namespace {
@@ -134,13 +133,7 @@ void Rotation::act(const Publish&) {
     // What leaves the ring leaves it though the state cannot be saved. The ring has its generation in itself;
     // should both be lost, it comes a second time, and tells servers no less that the file is another one.
     save_if_possible();
-    const auto file = encode_ring(ring_, config_.ring_version);
-    replace_ring_file(config_.keyring, file.bytes(), [this](int fd) {
-        readers_.allow_reading(fd, config_.keyring);
-        struct stat status {};
-        if (::fstat(fd, &status) == 0)
-            ring_inode_ = status.st_ino;
-    });
+    ring_inode_ = publish_ring(ring_, config_.keyring, config_.ring_version, readers_);
     unpublished_ = revoked_are_seen_ = false;
     ++published_;
     last_published_ = ring_.written_at;

@@ -1,9 +1,8 @@
 #include "daemon/service.hpp"
 
+#include "daemon/clocks.hpp"
 #include "daemon/exit_codes.hpp"
-#include "daemon/headline.hpp"
 #include "daemon/log.hpp"
-#include "daemon/premises.hpp"
 #include "provider/counters.hpp"
 
 #include <algorithm>
@@ -37,7 +36,7 @@ void block_signals() {
 
 }  // namespace
 
-Service::Service(Config config) : rotation_(std::move(config), [this] { hang_watch_->progress(); }) {
+Service::Service(const MakeWork& make) : work_(make([this] { hang_watch_->progress(); })) {
     block_signals();
     hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
@@ -48,13 +47,14 @@ Service::Service(Config config) : rotation_(std::move(config), [this] { hang_wat
     watch_wall_clock();
     health_.started_at = read_clocks().wall;
     metrics_ = std::make_unique<MetricsWriter>(
-        loop_, [this]() -> const Config& { return rotation_.config(); }, [this] { return health(); });
+        loop_, [this]() -> const Config& { return work_->config(); }, [this] { return health(); });
     loss_watch_ = std::make_unique<LossWatch>(loop_, [this](const std::string& file) {
         log(LOG_WARNING,
-            "somebody removed " + (file == rotation_.config().keyring ? "or overwrote the key ring" : file));
+            "somebody removed " + (file == work_->config().keyring ? "or overwrote the key ring" : file));
         turn();
     });
-    hear_by(listen_at(rotation_.config().control));
+    hear_by(listen_at(work_->config().control));
+    work_->listen(loop_, [this] { turn(); });
 }
 
 Service::~Service() {
@@ -86,7 +86,7 @@ int Service::run() {
     return code;
 }
 
-std::string Service::attempt(const std::function<Rotation::Next()>& work) {
+std::string Service::attempt(const std::function<Work::Next()>& work) {
     try {
         const auto next = watched(work);
         if (!last_trouble_.empty())
@@ -113,20 +113,20 @@ std::string Service::attempt(const std::function<Rotation::Next()>& work) {
     }
 }
 
-Rotation::Next Service::watched(const std::function<Rotation::Next()>& work) {
+Work::Next Service::watched(const std::function<Work::Next()>& work) {
     const HangWatch::Work token_calls(*hang_watch_);
     return work();
 }
 
 void Service::watch_for_losses() {
     try {
-        loss_watch_->watch(rotation_.must_stay());
+        loss_watch_->watch(work_->must_stay());
     } catch (const std::system_error& error) {
         log(LOG_WARNING, std::string("losses are noticed at the next epoch only: ") + error.what());
     }
 }
 
-void Service::rest_until(const Rotation::Next& next) {
+void Service::rest_until(const Work::Next& next) {
     itimerspec at{};
     at.it_value.tv_sec = std::max<std::int64_t>(next.edge, 1);
     if (::timerfd_settime(wall_clock_.get(), TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, nullptr) != 0)
@@ -138,18 +138,15 @@ void Service::rest_until(const Rotation::Next& next) {
 
     tell_status();
     if (!health_.ready) {
-        log(LOG_NOTICE, "ready: the key ring is in place",
-            {{"STEK_LOCATION", rotation_.config().location}, {"STEK_KEYRING", rotation_.config().keyring}});
+        log(LOG_NOTICE, "ready: " + work_->what_is_ready(),
+            {{"STEK_LOCATION", work_->config().location}, {"STEK_KEYRING", work_->config().keyring}});
         sd_notify(0, "READY=1");
     }
     health_.ready = true;
 }
 
 void Service::tell_status() {
-    auto status = headline(rotation_.ring(), read_clocks().wall, rotation_.config().stale_epochs);
-    if (!rotation_.state().weaknesses.empty())
-        status += "; the ticket token is weak";
-    if (sd_notify(0, ("STATUS=" + status).c_str()) <= 0)
+    if (sd_notify(0, ("STATUS=" + work_->headline()).c_str()) <= 0)
         return;  // nobody listens: no wake-ups either
     std::uint64_t now = 0;
     must(sd_event_now(loop_, CLOCK_MONOTONIC, &now), "sd_event_now");
@@ -165,7 +162,7 @@ void Service::tell_status() {
 
 void Service::retry_later(const std::string& why) {
     // Not for longer than an epoch: the keys made ahead are not many.
-    const std::chrono::seconds epoch(rotation_.config().policy.period);
+    const std::chrono::seconds epoch(work_->config().policy.period);
     back_off_ =
         back_off_ == 0s ? first_retry : std::min<std::chrono::seconds>({back_off_ * 2, longest_retry, epoch});
     if (why != last_trouble_)
@@ -199,11 +196,10 @@ void Service::reload() {
     if (health_.ready)
         sd_notify(0, "RELOADING=1");
     try {
-        auto config = load_config(rotation_.config().file);
-        require_premises(config);
-        // Before anything else is changed: what may fail leaves the old configuration whole.
-        auto control = listen_at(config.control);
-        watched([&] { return rotation_.reconfigure(std::move(config)); });
+        // Made before anything is changed: what may fail leaves the old configuration whole.
+        std::unique_ptr<Control> control;
+        const auto accept = [&](const Config& config) { control = listen_at(config.control); };
+        watched([&] { return work_->reload(accept); });
         hear_by(std::move(control));
         log(LOG_NOTICE, "configuration read anew");
     } catch (...) {
@@ -216,7 +212,7 @@ void Service::reload() {
 
 // Dead processes' counters are added up now and then, so that their files do not pile up.
 void Service::fold_counters() const {
-    const auto& directory = rotation_.config().stats;
+    const auto& directory = work_->config().stats;
     try {
         if (!directory.empty())
             static_cast<void>(collect_counters(directory, true));
@@ -264,10 +260,9 @@ int Service::on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noex
     return 0;
 }
 
-int run_once(Config config) {
+int run_once(const MakeWork& make) {
     try {
-        Rotation rotation(std::move(config));
-        rotation.run();
+        make({})->run();
         return exit_ok;
     } catch (...) {
         const auto failure = current_failure();

@@ -1,11 +1,12 @@
-// stekd as a service: the event loop around Rotation.
+// stekd as a service: the event loop around its work.
 #pragma once
 
 #include "daemon/control.hpp"
 #include "daemon/hang_watch.hpp"
 #include "daemon/loss_watch.hpp"
 #include "daemon/metrics_file.hpp"
-#include "daemon/rotation.hpp"
+#include "daemon/work.hpp"
+#include "provider/file.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -19,7 +20,8 @@ namespace stek::daemon {
 
 class Service {
   public:
-    explicit Service(Config config);
+    /// Throws what `make` throws, std::system_error.
+    explicit Service(const MakeWork& make);
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
     ~Service();
@@ -35,18 +37,17 @@ class Service {
     void watch_wall_clock();
     void tell_status();
     void turn() {
-        attempt([this] { return rotation_.run(); });
+        attempt([this] { return work_->run(); });
     }
     /// Does it, sets the timers and keeps account. Returns what went wrong; empty: nothing.
-    std::string attempt(const std::function<Rotation::Next()>& work);
-    Rotation::Next watched(const std::function<Rotation::Next()>& work);
+    std::string attempt(const std::function<Work::Next()>& work);
+    Work::Next watched(const std::function<Work::Next()>& work);
     void watch_for_losses();
     /// A control socket for a configuration that is not in force yet. Throws as Control does.
     std::unique_ptr<Control> listen_at(const std::string& path);
     void hear_by(std::unique_ptr<Control> control);
     nlohmann::json answer(const Request& request);
-    nlohmann::json answer_order(const Order& order);
-    void rest_until(const Rotation::Next& next);
+    void rest_until(const Work::Next& next);
     void retry_later(const std::string& why);
     void give_up(int code, const std::string& why);
     void arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec);
@@ -62,7 +63,7 @@ class Service {
     static int on_stop(sd_event_source*, const signalfd_siginfo*, void* self) noexcept;
 
     std::unique_ptr<HangWatch> hang_watch_;  ///< goes last: closing the tokens may hang as well
-    Rotation rotation_;
+    std::unique_ptr<Work> work_;
     sd_event* loop_ = nullptr;
     sd_event_source* destruction_ = nullptr;
     sd_event_source* retry_ = nullptr;
@@ -71,15 +72,15 @@ class Service {
     std::unique_ptr<LossWatch> loss_watch_;
     std::unique_ptr<Control> control_;
     std::unique_ptr<MetricsWriter> metrics_;
-    Health health_;  ///< what Rotation does not know of it
+    Health health_;  ///< what the work does not know of it
     std::chrono::seconds back_off_{0};
     std::string last_trouble_;
 };
 
 /// `stekd --once`: does what is due. Returns the exit code.
-int run_once(Config config);
+int run_once(const MakeWork& make);
 
-/// The exit code for what Rotation::run() threw, and whether waiting may heal it. To be called within a catch
+/// The exit code for what Work::run() threw, and whether waiting may heal it. To be called within a catch
 /// clause.
 struct Failure {
     int exit_code;

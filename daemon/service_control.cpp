@@ -5,19 +5,12 @@
 #include <nlohmann/json.hpp>
 
 namespace stek::daemon {
-namespace {
 
 using nlohmann::json;
 
-std::string text_of(KeyId key) {
-    return std::to_string(key.epoch) + "." + std::to_string(key.revision);
-}
-
-}  // namespace
-
 Health Service::health() const {
     auto health = health_;
-    rotation_.report(health);
+    work_->report(health);
     return health;
 }
 
@@ -29,36 +22,24 @@ std::unique_ptr<Control> Service::listen_at(const std::string& path) {
 }
 
 void Service::hear_by(std::unique_ptr<Control> control) {
-    if (control || rotation_.config().control.empty())
+    if (control || work_->config().control.empty())
         control_ = std::move(control);
 }
 
 json Service::answer(const Request& request) {
-    if (std::holds_alternative<AskStatus>(request))
-        return {{"ok", true}, {"health", health_to_json(health())}};
+    if (std::holds_alternative<AskStatus>(request)) {
+        json reply{{"ok", true}, {"health", health_to_json(health())}};
+        work_->add_to_status(reply);
+        return reply;
+    }
+    const auto attempted = [this](const std::function<Work::Next()>& piece) { return attempt(piece); };
     if (const auto* rotate = std::get_if<Rotate>(&request))
-        return answer_order(*rotate);
-    return answer_order(std::get<Revoke>(request));
-}
-
-json Service::answer_order(const Order& order) {
-    const auto trouble = attempt([&] { return rotation_.obey(order); });
-    if (!trouble.empty() && rotation_.revoking())
-        return {{"ok", false},
-                {"error", std::string("begun, and will be ended") +
-                              (rotation_.revokes_durably() ? "" : " unless stekd is killed before") + ": " +
-                              trouble}};
-    // With keys revoked, what is missing is the next ones.
-    if (!trouble.empty() && rotation_.revoked().empty())
-        return {{"ok", false}, {"error", trouble}};
-    json reply{{"ok", true}, {"generation", rotation_.ring().generation}, {"revoked", json::array()}};
-    if (!trouble.empty())
-        reply["warning"] = trouble;
-    for (const auto& key : rotation_.revoked())
-        reply["revoked"].push_back(text_of(key));
-    if (const auto* sealing = sealing_record(rotation_.ring(), read_clocks().wall, 0))
-        reply["key"] = text_of({sealing->epoch, sealing->revision});
-    return reply;
+        return work_->obey(Order(*rotate), attempted);
+    if (const auto* revoke = std::get_if<Revoke>(&request))
+        return work_->obey(Order(*revoke), attempted);
+    if (const auto* enrol = std::get_if<EnrolMachine>(&request))
+        return work_->obey(PartyOrder(*enrol), attempted);
+    return work_->obey(PartyOrder(std::get<RetireMachine>(request)), attempted);
 }
 
 }  // namespace stek::daemon

@@ -103,6 +103,8 @@ class Gathering {
     }
 
     void look_at_ring() {
+        if (config_.keyring.empty())
+            return;  // a fleet's origin or vault: the machines have rings
         const auto ring = read_ring_file(config_.keyring);
         if (!ring) {
             status_.problems.push_back("there is no key ring at " + config_.keyring);

@@ -1,9 +1,9 @@
+#include "daemon/columns.hpp"
 #include "daemon/state.hpp"
 #include "daemon/status.hpp"
 
 #include <algorithm>
 #include <ctime>
-#include <iomanip>
 #include <numeric>
 #include <sstream>
 
@@ -33,26 +33,6 @@ std::string count_text(std::uint64_t count) {
     return text;
 }
 
-using Row = std::vector<std::string>;
-
-void write_columns(std::ostream& out, const std::vector<Row>& rows) {
-    std::vector<std::size_t> widths;
-    for (const auto& row : rows) {
-        widths.resize(std::max(widths.size(), row.size()));
-        for (std::size_t i = 0; i < row.size(); ++i)
-            widths[i] = std::max(widths[i], row[i].size());
-    }
-    for (const auto& row : rows) {
-        for (std::size_t i = 0; i < row.size(); ++i) {
-            if (i + 1 == row.size())
-                out << row[i];
-            else
-                out << std::left << std::setw(static_cast<int>(widths[i]) + 2) << row[i];
-        }
-        out << '\n';
-    }
-}
-
 std::string daemon_text(const Status& status) {
     if (!status.daemon)
         return "not known whether stekd runs";
@@ -71,7 +51,7 @@ std::string daemon_text(const Status& status) {
 }
 
 std::string vault_text(const Status& status) {
-    auto text = status.vault_uri;
+    auto text = status.vault_uri.empty() ? "none here" : status.vault_uri;
     if (!status.health)
         return text;
     text += status.health->tokens_open ? ", open" : ", NOT OPEN";
@@ -83,7 +63,8 @@ std::string vault_text(const Status& status) {
 }
 
 std::string ticket_text(const Status& status) {
-    return status.ticket_uri + (status.ticket_serial.empty() ? "" : ", serial " + status.ticket_serial);
+    return (status.ticket_uri.empty() ? "none here" : status.ticket_uri) +
+           (status.ticket_serial.empty() ? "" : ", serial " + status.ticket_serial);
 }
 
 std::string ring_text(const Status& status) {

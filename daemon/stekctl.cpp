@@ -1,10 +1,17 @@
 // stekctl: sets up an instance of stekd and shows what it does.
+#include "daemon/another_stekd.hpp"
 #include "daemon/commands.hpp"
 #include "daemon/config.hpp"
 #include "daemon/control_client.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/fleet/ceremony.hpp"
+#include "daemon/fleet/command_fleet.hpp"
+#include "daemon/fleet/engine.hpp"
+#include "daemon/fleet/frame.hpp"
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/init.hpp"
 #include "daemon/process_guard.hpp"
+#include "daemon/tokens.hpp"
 #include "pkcs11/error.hpp"
 
 #include <iostream>
@@ -21,7 +28,7 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", STEKD_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_init, add_status, add_rotate, add_revoke, add_doctor})
+    for (const auto add : {add_init, add_status, add_rotate, add_revoke, add_doctor, stek::fleet::add_fleet})
         add(app, chosen);
     try {
         app.parse(argc, argv);
@@ -38,28 +45,48 @@ int run(int argc, char** argv) {
     return code;
 }
 
+int fail(const std::exception& error, int code) {
+    std::cerr << "stekctl: " << error.what() << '\n';
+    return code;
+}
+
+/// Says what the exception at hand is, and returns its exit code.
+int report_failure() {
+    try {
+        throw;
+    } catch (const WouldOverwrite& error) {
+        return fail(error, exit_exists);
+    } catch (const ConfigError& error) {
+        return fail(error, exit_config);
+    } catch (const stek::pkcs11::UriError& error) {
+        return fail(error, exit_config);
+    } catch (const ControlError& error) {
+        return fail(error, exit_temporary);
+    } catch (const stek::fleet::EngineError& error) {
+        return fail(error, exit_temporary);
+    } catch (const AnotherStekd& error) {
+        return fail(error, exit_temporary);
+    } catch (const PinRefused& error) {
+        return fail(error, exit_refused);
+    } catch (const stek::fleet::FrameError& error) {
+        return fail(error, exit_data);
+    } catch (const stek::fleet::CeremonyRefused& error) {
+        return fail(error, exit_declined);
+    } catch (const stek::fleet::EnrolmentRefused& error) {
+        return fail(error, exit_declined);
+    } catch (const std::exception& error) {
+        return fail(error, exit_software);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    int code = exit_software;
     try {
         guard_process();
         static_cast<void>(lock_memory());
         return run(argc, argv);
-    } catch (const WouldOverwrite& error) {
-        std::cerr << "stekctl: " << error.what() << '\n';
-        code = exit_exists;
-    } catch (const ConfigError& error) {
-        std::cerr << "stekctl: " << error.what() << '\n';
-        code = exit_config;
-    } catch (const ControlError& error) {
-        std::cerr << "stekctl: " << error.what() << '\n';
-        code = exit_temporary;
-    } catch (const stek::pkcs11::UriError& error) {
-        std::cerr << "stekctl: " << error.what() << '\n';
-        code = exit_config;
-    } catch (const std::exception& error) {
-        std::cerr << "stekctl: " << error.what() << '\n';
+    } catch (...) {
+        return report_failure();
     }
-    return code;
 }

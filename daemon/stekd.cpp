@@ -1,10 +1,13 @@
-// stekd: makes, rotates and destroys a location's session ticket keys.
+// stekd: makes, rotates and destroys a location's session ticket keys, or is a party of a fleet that does.
 #include "daemon/check.hpp"
 #include "daemon/exit_codes.hpp"
+#include "daemon/fleet/fleet_check.hpp"
+#include "daemon/fleet/fleet_work.hpp"
 #include "daemon/log.hpp"
 #include "daemon/premises.hpp"
 #include "daemon/process_guard.hpp"
 #include "daemon/service.hpp"
+#include "daemon/standalone.hpp"
 
 #include <string>
 
@@ -15,17 +18,38 @@ namespace {
 
 using namespace stek::daemon;
 
-int serve(Config config) {
+int serve(const MakeWork& work) {
     try {
         if (!lock_memory())
             log(LOG_NOTICE, "memory may be swapped out: RLIMIT_MEMLOCK is not unlimited");
-        Service service(std::move(config));
+        Service service(work);
         return service.run();
     } catch (...) {
         const auto failure = current_failure();
         log(LOG_ERR, failure.what);
         return failure.exit_code;
     }
+}
+
+enum class How { check, once, serve };
+
+int location_of_its_own(const std::string& file, How how) {
+    auto config = load_config(file);
+    if (how == How::check)
+        return run_checks(config);
+    require_premises(config);
+    const auto work = standalone(std::move(config));
+    return how == How::once ? run_once(work) : serve(work);
+}
+
+int party(const std::string& file, How how) {
+    auto config = stek::fleet::load_fleet_config(file);
+    require_role(config);
+    if (how == How::check)
+        return stek::fleet::run_checks(config);
+    require_premises(stek::fleet::common_config(config));
+    const auto work = stek::fleet::fleet_work(std::move(config));
+    return how == How::once ? run_once(work) : serve(work);
 }
 
 int run(int argc, char** argv) {
@@ -45,12 +69,9 @@ int run(int argc, char** argv) {
 
     // A server's openssl.cnf in the environment must not attach the provider to this process.
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    const How how = check ? How::check : once ? How::once : How::serve;
     try {
-        auto config = load_config(file);
-        if (check)
-            return run_checks(config);
-        require_premises(config);
-        return once ? run_once(std::move(config)) : serve(std::move(config));
+        return stek::fleet::is_fleet_config(file) ? party(file, how) : location_of_its_own(file, how);
     } catch (const ConfigError& error) {
         log(LOG_ERR, error.what());
         return exit_config;

@@ -1,5 +1,6 @@
 #include "daemon/tokens.hpp"
 
+#include "daemon/log.hpp"
 #include "daemon/token_backup.hpp"
 #include "daemon/token_maker.hpp"
 #include "daemon/unfinished_objects.hpp"
@@ -8,14 +9,11 @@
 #include <filesystem>
 
 namespace stek::daemon {
-namespace {
 
-void check_directory(const std::string& directory, const pkcs11::Session& session) {
+void check_token_files(const std::string& directory, const pkcs11::Session& session) {
     if (!directory.empty() && !std::filesystem::exists(directory + "/token.object"))
         throw pkcs11::TokenError("token " + session.token().label() + " is gone: there is no " + directory);
 }
-
-}  // namespace
 
 void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) {
     if (!needed && !uri.pin_source())
@@ -30,8 +28,6 @@ void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed) 
     }
 }
 
-namespace {
-
 std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::Module>& module,
                                                  const pkcs11::TokenUri& uri, const std::string& known) {
     try {
@@ -45,8 +41,6 @@ std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::M
         throw TicketTokenLost(error.what());
     }
 }
-
-}  // namespace
 
 Tokens::Tokens(const Config& config, TokenClaims& claims, const std::string& known_ticket) {
     using pkcs11::Access;
@@ -89,8 +83,8 @@ bool Tokens::one_token_for_both() const {
 }
 
 void Tokens::check_present() const {
-    check_directory(vault_directory_, *vault_);
-    check_directory(ticket_directory_, *ticket_);
+    check_token_files(vault_directory_, *vault_);
+    check_token_files(ticket_directory_, *ticket_);
 }
 
 std::vector<std::string> Tokens::directories() const {
@@ -124,12 +118,21 @@ unsigned Tokens::sweep_unfinished() const {
     return removed;
 }
 
-std::vector<std::string> Tokens::probe(bool private_pairs) {
+std::vector<std::string> weaknesses_of(pkcs11::Session& ticket, bool private_pairs) {
     std::vector<std::string> weak;
-    for (const auto& result : probe_enforcement(*ticket_, private_pairs))
+    for (const auto& result : probe_enforcement(ticket, private_pairs))
         if (!result.refused)
             weak.push_back(result.attempt);
     return weak;
+}
+
+void judge(const std::vector<std::string>& weaknesses, bool allow_weak_token) {
+    for (const auto& weakness : weaknesses)
+        log(allow_weak_token ? LOG_WARNING : LOG_ERR, "the ticket token does not refuse: " + weakness,
+            {{"STEK_WEAKNESS", weakness}});
+    if (!weaknesses.empty() && !allow_weak_token)
+        throw WeakToken(
+            "the ticket token lets servers take more than they may (allow_weak_token = true accepts that)");
 }
 
 }  // namespace stek::daemon

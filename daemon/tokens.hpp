@@ -63,8 +63,6 @@ class Tokens {
     void back_up(const std::string& state) const;
     /// Where the tokens are in files: remove_unfinished_objects().
     unsigned sweep_unfinished() const;
-    /// What the ticket token does not enforce; empty if it is as strong as it must be.
-    std::vector<std::string> probe(bool private_pairs);
 
   private:
     std::shared_ptr<pkcs11::Module> module_;
@@ -73,6 +71,19 @@ class Tokens {
     OaepHash oaep_ = OaepHash::sha1;
     std::unique_ptr<Deriver> deriver_;
 };
+
+/// What the ticket token does not enforce; empty if it is as strong as it must be. Makes an RSA pair for it,
+/// and destroys it. Throws pkcs11::Error.
+std::vector<std::string> weaknesses_of(pkcs11::Session& ticket, bool private_pairs);
+/// Says them in the log. Throws WeakToken if there are any, unless that is allowed.
+void judge(const std::vector<std::string>& weaknesses, bool allow_weak_token);
+
+/// Where several match, the one of serial `known` (may be empty) is it. Throws TicketTokenLost if none does,
+/// pkcs11::Error, TokenError.
+std::shared_ptr<pkcs11::Token> find_ticket_token(const std::shared_ptr<pkcs11::Module>& module,
+                                                 const pkcs11::TokenUri& uri, const std::string& known);
+/// Throws TokenError if there is no token's file in the directory, which may be empty: a token not in files.
+void check_token_files(const std::string& directory, const pkcs11::Session& session);
 
 /// Logs in if the token wants it or the URI names a PIN. Throws PinRefused, pkcs11::Error, UriError.
 void log_in(pkcs11::Session& session, const pkcs11::TokenUri& uri, bool needed);

@@ -41,6 +41,7 @@ class KdfError : public std::runtime_error {
 };
 
 constexpr std::size_t largest_spki = 2048;  // RSA-8192 takes 1062 bytes
+constexpr std::size_t most_spkis = 1024;    // the vault's session is held meanwhile
 
 class Context {
   public:
@@ -55,9 +56,9 @@ class Context {
     std::optional<std::uint64_t> epoch_;
     std::uint32_t revision_ = 0;
     Secret hourly_key_;
-    std::vector<std::uint8_t> wrap_key_;
+    std::vector<std::vector<std::uint8_t>> wrap_keys_;
     std::optional<OaepHash> oaep_;
-    std::unique_ptr<WrappedStek> result_;
+    std::unique_ptr<WrappedSteks> result_;
 };
 
 void Context::reset() noexcept {
@@ -90,6 +91,19 @@ OaepHash oaep_hash(const OSSL_PARAM& param) {
     throw KdfError(PROV_R_INVALID_DIGEST, std::string(param.key) + ": not SHA1 or SHA256");
 }
 
+std::vector<std::vector<std::uint8_t>> wrap_keys(const OSSL_PARAM* params) {
+    std::vector<std::vector<std::uint8_t>> keys;
+    while ((params = OSSL_PARAM_locate_const(params, kdf_param::wrap_key)) != nullptr) {
+        const Bytes key = octets(*params++);
+        if (key.empty() || key.size() > largest_spki)
+            throw KdfError(PROV_R_INVALID_KEY, "wrap-key: not a SubjectPublicKeyInfo of 1 to 2048 bytes");
+        if (keys.size() == most_spkis)
+            throw KdfError(PROV_R_INVALID_KEY, "wrap-key: more than " + std::to_string(most_spkis));
+        keys.emplace_back(key.begin(), key.end());
+    }
+    return keys;
+}
+
 void Context::set(const OSSL_PARAM params[]) {
     if (params == nullptr)
         return;
@@ -105,12 +119,8 @@ void Context::set(const OSSL_PARAM params[]) {
                            "hourly-key: " + std::to_string(key.size()) + " bytes, 32 are needed");
         hourly_key_ = Secret::copy_of(key);
     }
-    if (const OSSL_PARAM* param = OSSL_PARAM_locate_const(params, kdf_param::wrap_key)) {
-        const Bytes key = octets(*param);
-        if (key.empty() || key.size() > largest_spki)
-            throw KdfError(PROV_R_INVALID_KEY, "wrap-key: not a SubjectPublicKeyInfo of 1 to 2048 bytes");
-        wrap_key_.assign(key.begin(), key.end());
-    }
+    if (auto keys = wrap_keys(params); !keys.empty())
+        wrap_keys_ = std::move(keys);
     if (const OSSL_PARAM* param = OSSL_PARAM_locate_const(params, kdf_param::oaep_hash))
         oaep_ = oaep_hash(*param);
 }
@@ -138,7 +148,12 @@ void Context::get(OSSL_PARAM params[]) const {
     }
     give_octets(params, kdf_param::key_name, result_->name);
     give_octets(params, kdf_param::admission_key, result_->admission_key.bytes());
-    give_octets(params, kdf_param::wrapped_key, result_->wrapped_key);
+    for (OSSL_PARAM* rest = params; const auto& wrapped : result_->wrapped_keys) {
+        rest = OSSL_PARAM_locate(rest, kdf_param::wrapped_key);
+        if (rest == nullptr)
+            break;
+        give_octets(rest++, kdf_param::wrapped_key, wrapped);
+    }
     if (OSSL_PARAM* param = OSSL_PARAM_locate(params, kdf_param::oaep_hash))
         if (OSSL_PARAM_set_utf8_string(param, result_->oaep == OaepHash::sha256 ? "SHA256" : "SHA1") != 1)
             throw KdfError(PROV_R_OUTPUT_BUFFER_TOO_SMALL, "oaep-hash: no room");
@@ -150,16 +165,17 @@ void Context::derive(std::uint8_t* out, std::size_t size) {
         throw KdfError(PROV_R_MISSING_SEED, "epoch: missing");
     if (hourly_key_.empty())
         throw KdfError(PROV_R_MISSING_KEY, "hourly-key: missing");
-    if (wrap_key_.empty())
+    if (wrap_keys_.empty())
         throw KdfError(PROV_R_MISSING_KEY, "wrap-key: missing");
     if (out == nullptr || size != KeyName{}.size())
         throw KdfError(PROV_R_INVALID_OUTPUT_LENGTH, "the output is the key name, 16 bytes");
-    auto result = std::make_unique<WrappedStek>();
+    auto result = std::make_unique<WrappedSteks>();
     std::unique_lock<std::mutex> lock;
     pkcs11::Session& session = vault_of(provctx_).session(lock);
     {
         const ChainKey chain_key = Chain(session).at_epoch(*epoch_);
-        derive_stek(session, chain_key.get(), revision_, hourly_key_.bytes(), wrap_key_, *result, oaep_);
+        const std::vector<Bytes> keys(wrap_keys_.begin(), wrap_keys_.end());
+        derive_steks(session, chain_key.get(), revision_, hourly_key_.bytes(), keys, *result, oaep_);
     }
     std::memcpy(out, result->name.data(), result->name.size());
     result_ = std::move(result);

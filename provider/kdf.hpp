@@ -29,6 +29,9 @@ VaultAccess& vault_of(void* provctx) noexcept;
 /// Settable: "epoch" (uint64), "revision" (uint32, default 0), "hourly-key" (32 octets), "wrap-key" (DER
 ///   SubjectPublicKeyInfo, RSA), "oaep-hash" (UTF-8, "SHA1" or "SHA256": what the ticket token unwraps with;
 ///   by default the best that the vault has).
+/// "wrap-key" may come several times in one list of parameters, which replaces those set before: the STEK is
+///   derived once and wrapped to each. Then the n-th "wrapped-key" of a list is given what is wrapped to the
+///   n-th of them.
 /// EVP_KDF_derive() outputs the key name, so the length is 16: nothing secret leaves by the output buffer,
 ///   which `openssl kdf` prints. The epoch may not be before that of the vault's chain key.
 /// Gettable after it: "key-name" (16 octets), "admission-key" (32 octets, secret), "wrapped-key" (octets),

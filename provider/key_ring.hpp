@@ -21,6 +21,9 @@ using KeyName = std::array<std::uint8_t, 16>;
 using PairId = std::array<std::uint8_t, 16>;  ///< CKA_ID of an RSA pair in the ticket token
 
 inline constexpr std::size_t admission_key_size = 32;
+inline constexpr std::size_t location_size = 64;                                ///< bytes, at most
+inline constexpr std::size_t least_wrapped_key = 256, most_wrapped_key = 1024;  ///< RSA-2048 to RSA-8192
+inline constexpr std::uint64_t longest_period = std::uint64_t{366} * 86400;     ///< seconds per epoch
 inline constexpr std::size_t max_ring_records = 256;
 inline constexpr std::size_t max_ring_file = std::size_t{1} << 20;  ///< bytes; a larger file is not read
 

@@ -31,9 +31,9 @@
 // Magic and version keep their places in every version. The checksum finds damage, not malice: who may write
 // this file may as well give no ring at all.
 #include "provider/key_ring.hpp"
+#include "provider/octets.hpp"
 
 #include <algorithm>
-#include <concepts>
 #include <cstring>
 #include <set>
 #include <string_view>
@@ -48,67 +48,18 @@ constexpr std::string_view magic = "stekring";
 constexpr unsigned newest_version = 1;
 constexpr unsigned oldest_version = 1;  // the one before the newest, once there is one
 
-constexpr std::size_t location_size = 64, serial_size = 16;
+constexpr std::size_t serial_size = 16;
 constexpr std::size_t header_size = 116, record_fixed_size = 111, checksum_size = SHA256_DIGEST_LENGTH;
-constexpr std::size_t least_wrapped_key = 256, most_wrapped_key = 1024;  // RSA-2048 to RSA-8192
-constexpr std::uint64_t longest_period = std::uint64_t{366} * 86400;
 
-class Writer {
-  public:
-    explicit Writer(std::span<std::uint8_t> out) noexcept : rest_(out) {}
-    template <std::integral Number>
-    void number(Number value) noexcept {
-        auto bits = static_cast<std::uint64_t>(value);
-        for (std::size_t i = sizeof(Number); i-- > 0; bits >>= 8)
-            rest_[i] = static_cast<std::uint8_t>(bits);
-        rest_ = rest_.subspan(sizeof(Number));
-    }
-    void bytes(Bytes value) noexcept {
-        std::copy(value.begin(), value.end(), rest_.begin());
-        rest_ = rest_.subspan(value.size());
-    }
-    void padded(std::string_view value, std::size_t size) noexcept {
-        std::fill_n(std::copy(value.begin(), value.end(), rest_.begin()), size - value.size(), 0);
-        rest_ = rest_.subspan(size);
-    }
+using octets::Writer;
 
-  private:
-    std::span<std::uint8_t> rest_;
+struct Faults {
+    [[noreturn]] static void cut_short() { throw RingError("key ring: ends within a record"); }
+    [[noreturn]] static void unclean_text() {
+        throw RingError("key ring: something behind the end of a text");
+    }
 };
-
-class Scanner {
-  public:
-    explicit Scanner(Bytes in) noexcept : rest_(in) {}
-    Bytes bytes(std::size_t size) {
-        if (size > rest_.size())
-            throw RingError("key ring: ends within a record");
-        const Bytes taken = rest_.first(size);
-        rest_ = rest_.subspan(size);
-        return taken;
-    }
-    template <std::integral Number>
-    Number number() {
-        std::uint64_t bits = 0;
-        for (const std::uint8_t byte : bytes(sizeof(Number)))
-            bits = bits << 8 | byte;
-        return static_cast<Number>(bits);
-    }
-    void into(std::span<std::uint8_t> out) {
-        const Bytes taken = bytes(out.size());
-        std::copy(taken.begin(), taken.end(), out.begin());
-    }
-    std::string padded(std::size_t size) {
-        const Bytes field = bytes(size);
-        const auto end = std::find(field.begin(), field.end(), 0);
-        if (std::any_of(end, field.end(), [](std::uint8_t byte) { return byte != 0; }))
-            throw RingError("key ring: something behind the end of a text");
-        return {field.begin(), end};
-    }
-    [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
-
-  private:
-    Bytes rest_;
-};
+using Scanner = octets::Scanner<Faults>;
 
 std::string unfit(const RingRecord& record) {
     if (record.not_before < 0 || record.not_before > record.seal_until ||

@@ -9,6 +9,11 @@
 //   S  (32)   h("name")         key name           16  read out: the first 16 of 32 bytes; public
 //   S  (32)   h("admission")    admission key      32  read out; secret, but opens no ticket
 //
+// and once, for a location of several vaults (daemon/fleet/ceremony.cpp):
+//
+//   seed (32) h("chain")        C                  32  token object; the seed is gone
+//   C  (32)   h("check")        check              16  read out: the first 16 of 32 bytes; public
+//
 // No two steps from the same key use the same data, and M takes nothing but H.
 #include "provider/schedule.hpp"
 
@@ -73,22 +78,22 @@ Attributes secret_session_key(CK_KEY_TYPE type, bool sensitive, bool extractable
     return key;
 }
 
-/// The only values that leave as they are: those that are not keys to tickets.
-Secret derive_readable(Session& session, CK_OBJECT_HANDLE key, std::string_view label) {
-    Attributes child = secret_session_key(CKK_GENERIC_SECRET, false, true, no_usage);
-    child.flag(CKA_TOKEN, false);
-    const ScopedObject object = derive_step_as(session, key, label, child);
-    Secret value = session.secret_attribute(object.get(), CKA_VALUE);
-    if (value.size() != step_size)
-        throw pkcs11::TokenError("token " + session.token().label() + " does not show a key of " +
-                                 std::to_string(step_size) + " bytes that is meant to be read");
-    return value;
+std::vector<std::uint8_t> wrap_to(Session& session, Bytes spki, OaepHash oaep, CK_OBJECT_HANDLE key) {
+    const ScopedObject wrapping = import_rsa_public(session, spki);
+    OaepMechanism mechanism(oaep);
+    return session.wrap(mechanism.get(), wrapping.get(), key);
 }
 
 }  // namespace
 
 Attributes deriving_key_template() {
     Attributes key = secret_session_key(CKK_AES, true, false, CKA_DERIVE);
+    key.mechanisms({CKM_AES_CBC_ENCRYPT_DATA});
+    return key;
+}
+
+Attributes shareable_key_template() {
+    Attributes key = secret_session_key(CKK_AES, true, true, CKA_DERIVE);
     key.mechanisms({CKM_AES_CBC_ENCRYPT_DATA});
     return key;
 }
@@ -104,13 +109,33 @@ ScopedObject derive_step(Session& session, CK_OBJECT_HANDLE key, std::string_vie
     return derive_step_as(session, key, label, child);
 }
 
+/// The only values that leave as they are: those that are not keys to tickets.
+Secret derive_readable(Session& session, CK_OBJECT_HANDLE key, std::string_view label) {
+    Attributes child = secret_session_key(CKK_GENERIC_SECRET, false, true, no_usage);
+    child.flag(CKA_TOKEN, false);
+    const ScopedObject object = derive_step_as(session, key, label, child);
+    Secret value = session.secret_attribute(object.get(), CKA_VALUE);
+    if (value.size() != step_size)
+        throw pkcs11::TokenError("token " + session.token().label() + " does not show a key of " +
+                                 std::to_string(step_size) + " bytes that is meant to be read");
+    return value;
+}
+
 void derive_stek(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
                  Bytes spki, WrappedStek& out, std::optional<OaepHash> oaep) {
+    WrappedSteks made;
+    derive_steks(vault, chain_key, revision, hourly_key, {&spki, 1}, made, oaep);
+    out.name = made.name;
+    out.oaep = made.oaep;
+    out.wrapped_key = std::move(made.wrapped_keys.front());
+    std::ranges::copy(made.admission_key.bytes(), out.admission_key.data());
+}
+
+void derive_steks(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revision, Bytes hourly_key,
+                  std::span<const Bytes> spkis, WrappedSteks& out, std::optional<OaepHash> oaep) {
     if (hourly_key.size() != hourly_key_size)
         throw std::invalid_argument("hourly key: " + std::to_string(hourly_key.size()) +
                                     " bytes, 32 are needed");
-    const ScopedObject wrapping = import_rsa_public(vault, spki);
-
     Attributes child = deriving_key_template();
     child.flag(CKA_TOKEN, false);
     const ScopedObject mixed = derive_step(vault, chain_key, "mix " + std::to_string(revision));
@@ -124,8 +149,9 @@ void derive_stek(Session& vault, CK_OBJECT_HANDLE chain_key, std::uint32_t revis
     const ScopedObject stek = derive_step_as(vault, secret.get(), "seal", seal);
 
     out.oaep = oaep ? *oaep : ticket_oaep_hash(vault.shared_token());
-    OaepMechanism mechanism(out.oaep);
-    out.wrapped_key = vault.wrap(mechanism.get(), wrapping.get(), stek.get());
+    out.wrapped_keys.clear();
+    for (const Bytes spki : spkis)
+        out.wrapped_keys.push_back(wrap_to(vault, spki, out.oaep, stek.get()));
     std::copy_n(name.data(), out.name.size(), out.name.begin());
     std::copy_n(admission.data(), out.admission_key.size(), out.admission_key.data());
 }

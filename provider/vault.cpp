@@ -126,6 +126,23 @@ void Chain::make(ChainPosition at) {
     keep({*session_, session_->generate_key(mechanism, key)});
 }
 
+ScopedObject Chain::make_seed() {
+    Attributes key = shareable_key_template();
+    key.flag(CKA_TOKEN, false);
+    CK_MECHANISM mechanism{CKM_AES_KEY_GEN, nullptr, 0};
+    return {*session_, session_->generate_key(mechanism, key)};
+}
+
+ScopedObject Chain::grow(CK_OBJECT_HANDLE seed, ChainPosition at) {
+    return ahead(seed, 1, at);
+}
+
+void Chain::plant(const ScopedObject& key) {
+    if (position())
+        throw pkcs11::TokenError("token " + session_->token().label() + " holds a chain key already");
+    keep(key);
+}
+
 ScopedObject Chain::ahead(CK_OBJECT_HANDLE from, std::uint64_t steps, ChainPosition at) {
     Attributes last = chain_template(at);
     if (steps == 1)

@@ -49,6 +49,17 @@ class Chain {
     /// Makes a new C in the token, for `epoch`, at index `index`. Throws TokenError if there is one that is
     /// not below that index; one below it goes with the next destroy_older().
     void make(ChainPosition at);
+    /// For vaults that are to have the same C: where it begins, as a session object that can be wrapped and
+    /// can derive. Hand out no more of it than wrapped, and destroy it before anything that comes of it is
+    /// believed.
+    pkcs11::ScopedObject make_seed();
+    /// C as a session object, not extractable: one "chain" step from the seed (which a token that has
+    /// unwrapped it may hold without a CKA_VALUE_LEN, as SoftHSM does, so that it could be no chain key
+    /// itself).
+    pkcs11::ScopedObject grow(CK_OBJECT_HANDLE seed, ChainPosition at);
+    /// Puts what grow() made into the token, in one step: whole or not there. Throws TokenError if there is a
+    /// chain key.
+    void plant(const pkcs11::ScopedObject& key);
     /// The chain key for `epoch`, which must not be before the chain's: the token object itself, or a session
     /// object derived `epoch - position.epoch` steps ahead (at most max_steps_ahead). Throws
     /// std::out_of_range, pkcs11::TokenError (no chain).

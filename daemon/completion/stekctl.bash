@@ -21,18 +21,26 @@ _stekctl_keys() {
 _stekctl() {
     local program=${COMP_WORDS[0]} word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
     local subcommand='' i
+    local -a path=()
     COMPREPLY=()
-    for ((i = 1; i < COMP_CWORD; i++)); do
-        [[ ${COMP_WORDS[i]} == -* ]] || { subcommand=${COMP_WORDS[i]} && break; }
-    done
-    [[ ${program##*/} != stekd ]] || subcommand=''
+    if [[ ${program##*/} != stekd ]]; then
+        for ((i = 1; i < COMP_CWORD; i++)); do
+            [[ ${COMP_WORDS[i]} != -* ]] || continue
+            # `fleet` has subcommands of its own, and so have some of these.
+            [[ ${#path[@]} == 0 || ${path[0]} == fleet ]] || break
+            [[ ${#path[@]} == 0 ]] ||
+                _stekctl_words subcommands "$program" "${path[@]}" | grep -qxF -e "${COMP_WORDS[i]}" || continue
+            path+=("${COMP_WORDS[i]}")
+        done
+    fi
+    subcommand=${path[*]}
     case $before in
-        --config | --module | --provider)
+        --config | --module | --provider | --output | --out | --origin)
             mapfile -t COMPREPLY < <(compgen -f -- "$word")
             compopt -o filenames 2>/dev/null
             return
             ;;
-        --dir | --token-dir)
+        --dir | --token-dir | --out-dir)
             mapfile -t COMPREPLY < <(compgen -d -- "$word")
             compopt -o filenames 2>/dev/null
             return
@@ -44,9 +52,14 @@ _stekctl() {
     esac
     local words=''
     if [[ $word == -* ]]; then
-        words=$(_stekctl_words options "$program" ${subcommand:+"$subcommand"})
-    elif [[ ${program##*/} != stekd && -z $subcommand ]]; then
-        words=$(_stekctl_words subcommands "$program")
+        words=$(_stekctl_words options "$program" "${path[@]}")
+    elif [[ ${program##*/} != stekd && (-z $subcommand || $subcommand == fleet || $subcommand == 'fleet enroll' || \
+        $subcommand == 'fleet ceremony') ]]; then
+        words=$(_stekctl_words subcommands "$program" "${path[@]}")
+    elif [[ $subcommand == 'fleet approve' || $subcommand == 'fleet ceremony make' || $subcommand == 'fleet ceremony take' ]]; then
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        compopt -o filenames 2>/dev/null
+        return
     elif [[ $subcommand == revoke ]]; then
         words="all $(_stekctl_keys "$program")"
     elif [[ $subcommand == doctor && $before != --servername ]]; then

@@ -26,6 +26,10 @@ json written(const Request& request) {
         return {{"do", "status"}};
     if (const auto* rotate = std::get_if<Rotate>(&request))
         return {{"do", "rotate"}, {"revoke_old", rotate->revoke_old}};
+    if (const auto* enrol = std::get_if<EnrolMachine>(&request))
+        return {{"do", "enroll"}, {"request", enrol->request}};
+    if (const auto* retire = std::get_if<RetireMachine>(&request))
+        return {{"do", "retire"}, {"name", retire->name}};
     const auto& revoke = std::get<Revoke>(request);
     if (revoke.all)
         return {{"do", "revoke"}, {"keys", "all"}};

@@ -52,7 +52,8 @@ class Client {
 
 }  // namespace
 
-Load::Load(const Pki& pki, std::uint16_t port, unsigned threads) {
+Load::Load(const Pki& pki, std::uint16_t port, unsigned threads, std::chrono::milliseconds rest)
+    : rest_(rest) {
     for (unsigned i = 0; i < threads; ++i)
         threads_.emplace_back([this, &pki, port](const std::stop_token& stop) { work(stop, pki, port); });
 }
@@ -73,6 +74,8 @@ void Load::work(const std::stop_token& stop, const Pki& pki, std::uint16_t port)
             if (refused)  // nobody listens: no use in asking a thousand times a second
                 std::this_thread::sleep_for(std::chrono::milliseconds(10));
         }
+        if (rest_.count() > 0)
+            std::this_thread::sleep_for(rest_);
     }
 }
 

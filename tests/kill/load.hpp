@@ -1,5 +1,5 @@
-// Clients that never rest: each connection offers the last ticket that its thread got, of TLS 1.2 and 1.3 in
-// turn.
+// Clients that never rest, or not for long: each connection offers the last ticket that its thread got, of
+// TLS 1.2 and 1.3 in turn.
 #pragma once
 
 #include "provider/key_ring.hpp"
@@ -31,7 +31,9 @@ struct Handshake {
 
 class Load {
   public:
-    Load(const Pki& pki, std::uint16_t port, unsigned threads);
+    /// `rest`: of each thread, after a connection of each version.
+    Load(const Pki& pki, std::uint16_t port, unsigned threads,
+         std::chrono::milliseconds rest = std::chrono::milliseconds(0));
     Load(const Load&) = delete;
     Load& operator=(const Load&) = delete;
     ~Load();  ///< ends the threads
@@ -40,6 +42,7 @@ class Load {
 
   private:
     void work(const std::stop_token& stop, const Pki& pki, std::uint16_t port);
+    std::chrono::milliseconds rest_;
     std::mutex mutex_;
     std::vector<Handshake> done_;
     std::vector<std::jthread> threads_;  // last: they use the others

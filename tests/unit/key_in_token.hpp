@@ -1,4 +1,4 @@
-// A P-256 key as libp11 gives it: an EVP_PKEY whose agreement is done elsewhere.
+// A P-256 key as libp11 gives it: an EVP_PKEY whose agreement and signing are done elsewhere.
 #pragma once
 
 #include "pkcs11/secret.hpp"
@@ -40,7 +40,7 @@ class KeyInToken {
         return made;
     }
 
-    std::function<void(std::vector<std::uint8_t>&)> spoil;  ///< what becomes of a right answer
+    std::function<void(std::vector<std::uint8_t>&)> spoil;  ///< what becomes of a right answer (agreement)
     bool fails = false;
 
   private:
@@ -49,6 +49,10 @@ class KeyInToken {
         static const EC_KEY_METHOD* const ours = [] {
             EC_KEY_METHOD* made = EC_KEY_METHOD_new(EC_KEY_OpenSSL());
             EC_KEY_METHOD_set_compute_key(made, compute);
+            int (*to_der)(int, const unsigned char*, int, unsigned char*, unsigned int*, const BIGNUM*,
+                          const BIGNUM*, EC_KEY*) = nullptr;
+            EC_KEY_METHOD_get_sign(made, &to_der, nullptr, nullptr);
+            EC_KEY_METHOD_set_sign(made, to_der, nullptr, sign);
             return made;
         }();
         return ours;
@@ -68,6 +72,14 @@ class KeyInToken {
         *out = static_cast<unsigned char*>(OPENSSL_malloc(answer.size() + 1));
         std::ranges::copy(answer, *out);
         return 1;
+    }
+
+    static ECDSA_SIG* sign(const unsigned char* digest, int size, const BIGNUM*, const BIGNUM*, EC_KEY*) {
+        if (current_->fails) {
+            ERR_raise(ERR_LIB_USER, current_->reason_);
+            return nullptr;
+        }
+        return ECDSA_do_sign(digest, size, const_cast<EC_KEY*>(EVP_PKEY_get0_EC_KEY(current_->real_)));
     }
 
     static inline KeyInToken* current_ = nullptr;

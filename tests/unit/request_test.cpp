@@ -29,6 +29,12 @@ BOOST_AUTO_TEST_CASE(what_can_be_asked) {
     BOOST_TEST(std::get<Revoke>(parse_request(R"({"do":"revoke","keys":"all"})")).all);
 }
 
+BOOST_AUTO_TEST_CASE(machines_to_enrol_and_to_retire) {
+    BOOST_TEST(std::get<EnrolMachine>(parse_request(R"({"do":"enroll","request":"a\nb"})")).request ==
+               "a\nb");
+    BOOST_TEST(std::get<RetireMachine>(parse_request(R"({"do":"retire","name":"web1"})")).name == "web1");
+}
+
 BOOST_AUTO_TEST_CASE(keys_to_revoke) {
     const auto revoke = std::get<Revoke>(parse_request(
         R"({"do":"revoke","keys":[{"epoch":5},{"epoch":18446744073709551615,"revision":4294967295}]})"));
@@ -57,6 +63,11 @@ const char* const refused[] = {
     R"({"do":7})",
     R"({"do":null})",
     R"({"do":["rotate"]})",
+    R"({"do":"enroll"})",
+    R"({"do":"enroll","request":7})",
+    R"({"do":"enroll","name":"web1"})",
+    R"({"do":"retire","name":["web1"]})",
+    R"({"do":"retire","name":"web1","request":"x"})",
     R"({"do":"status","do":"rotate"})",
     R"({"do":"status","verbose":true})",
     R"({"do":"rotate","revoke_old":1})",

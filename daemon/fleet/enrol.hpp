@@ -1,0 +1,22 @@
+// A party asks to be enrolled: its keys in its token, and the request that they sign.
+#pragma once
+
+#include "daemon/fleet/config.hpp"
+#include "daemon/fleet/party.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace stek::fleet {
+
+struct MadeRequest {
+    EnrolmentRequest request;
+    std::vector<std::uint8_t> frame;
+};
+
+/// For this configuration's party of that role. Its keys are made in its token if they are not there; a
+/// second call asks for the same ones, with the same fingerprint. Durable on return. stekd must not run on
+/// the token meanwhile. Throws ConfigError (no such role; engine.root), AnotherStekd, and as TokenSession.
+MadeRequest make_request(const FleetConfig& config, Role role);
+
+}  // namespace stek::fleet

@@ -1,0 +1,261 @@
+#include "daemon/fleet/fleet_work.hpp"
+
+#include "daemon/clocks.hpp"
+#include "daemon/fleet/directory_engine.hpp"
+#include "daemon/fleet/fleet_process.hpp"
+#include "daemon/fleet/root_key.hpp"
+#include "daemon/fleet/stepped_engine.hpp"
+#include "daemon/log.hpp"
+#include "daemon/places.hpp"
+#include "daemon/premises.hpp"
+#include "daemon/ticket_remake.hpp"
+#include "daemon/token_backup.hpp"
+
+#include <algorithm>
+#include <system_error>
+#include <unistd.h>
+#include <utility>
+
+namespace stek::fleet {
+namespace {
+
+using daemon::Config;
+using daemon::log;
+
+/// Of what its roles look at.
+std::vector<std::string> buckets_of(const FleetConfig& config) {
+    std::vector<std::string> buckets{bucket::fleet};
+    if (config.origin)
+        buckets.emplace_back(bucket::pre_keys);
+    if (config.origin || config.location)
+        buckets.emplace_back(bucket::hourly);
+    if (!location_of(config).empty())
+        buckets.push_back(bucket::of_location(location_of(config)));
+    return buckets;
+}
+
+}  // namespace
+
+std::string location_of(const FleetConfig& config) {
+    return config.location ? config.location->name : config.machine ? config.machine->location : "";
+}
+
+FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
+    : config_(std::move(config)),
+      common_(common_config(config_)),
+      progress_(std::move(progress)),
+      readers_(common_.readers),
+      directory_(config_.state),
+      lists_(config_.state, read_root_key(config_.root), location_of(config_)),
+      bundles_(config_.state) {
+    try {
+        state_ = directory_.load();
+    } catch (const std::system_error&) {
+        throw;  // a file that cannot be read now may be a good one
+    } catch (const std::runtime_error& error) {
+        log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
+        directory_.set_aside();
+    }
+    make_engine();
+}
+
+void FleetWork::make_engine() {
+    engine_ = std::make_unique<SteppedEngine>(make_directory_engine(config_.engine_directory), progress_);
+}
+
+// --- tokens ---
+
+std::unique_ptr<FleetTokens> FleetWork::open_tokens() {
+    for (const auto& mended : daemon::mend_tokens(config_.module_config, config_.state, claims_))
+        log(LOG_WARNING, "a kill in a login had emptied token.object; put back in " + mended);
+    try {
+        return std::make_unique<FleetTokens>(config_, claims_, state_.token_serial);
+    } catch (const daemon::TicketTokenLost& loss) {
+        const auto& machine = *config_.machine;
+        daemon::remake({machine.ticket, config_.module_config, machine.remake_pins, state_.token_serial,
+                        ::access(machine.keyring.c_str(), F_OK) == 0},
+                       loss);
+    }
+    return std::make_unique<FleetTokens>(config_, claims_, state_.token_serial);
+}
+
+void FleetWork::close() noexcept {
+    parties_.reset();
+    tokens_.reset();
+}
+
+void FleetWork::open() {
+    try {
+        if (tokens_)
+            tokens_->check_present();
+    } catch (const pkcs11::TokenError& error) {
+        log(LOG_WARNING, error.what());
+        close();
+    }
+    if (parties_)
+        return;
+    close();
+    daemon::make_places(common_, readers_);
+    tokens_ = open_tokens();
+    claims_.keep_only(tokens_->directories());
+    try {
+        for (const auto& directory : tokens_->directories())
+            daemon::back_up_token(directory, config_.state);
+        daemon::drop_other_copies(tokens_->directories(), config_.state);
+    } catch (const std::system_error& error) {
+        log(LOG_WARNING, std::string("no copy of the tokens' token.object: ") + error.what());
+    }
+    if (const auto removed = tokens_->sweep_unfinished(); removed != 0)
+        log(LOG_NOTICE, "what a kill left of unfinished objects is removed: " + std::to_string(removed));
+    look_at_ticket_token();
+    parties_ = std::make_unique<Parties>(
+        Premises{config_, readers_, config_.state, lists_, bundles_, *engine_, progress_}, *tokens_);
+}
+
+// A token that was found to enforce what it must is not asked again: that takes seconds, and writes to it.
+void FleetWork::look_at_ticket_token() {
+    auto* const ticket = tokens_->ticket();
+    if (ticket == nullptr)
+        return;
+    const auto& serial = ticket->session.token().serial();
+    if (state_.enforcing_serial == serial && state_.token_serial == serial)
+        return;
+    if (progress_)
+        progress_();
+    state_.boot_id = daemon::current_boot_id();
+    state_.token_serial = serial;
+    state_.weaknesses = daemon::weaknesses_of(ticket->session, config_.machine->private_pairs);
+    state_.enforcing_serial = state_.weaknesses.empty() ? serial : "";
+    directory_.save(state_);
+    daemon::judge(state_.weaknesses, config_.allow_weak_token);
+}
+
+// --- runs ---
+
+daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
+    try {
+        open();
+        piece();
+    } catch (const std::system_error&) {
+        watch_engine();
+        throw;  // a file's trouble, not the tokens'
+    } catch (const EngineError&) {
+        note_ring();
+        watch_engine();
+        throw;
+    } catch (const FrameError&) {
+        note_ring();
+        watch_engine();
+        throw;
+    } catch (...) {
+        close();
+        watch_engine();
+        throw;
+    }
+    note_ring();
+    watch_engine();
+    return next(daemon::read_clocks());
+}
+
+daemon::Work::Next FleetWork::run() {
+    return work([this] { parties_->run(daemon::read_clocks()); });
+}
+
+daemon::Work::Next FleetWork::next(const daemon::Now& now) const {
+    Next next{static_cast<std::int64_t>((config_.policy.epoch_at(now.wall) + 1) * config_.policy.period), {}};
+    if (const auto* machine = parties_->machine()) {
+        const auto its = machine->next(now, config_.policy);
+        next.edge = std::min(next.edge, its.edge);
+        next.destruction = its.destruction;
+    }
+    return next;
+}
+
+void FleetWork::note_ring() {
+    const auto* ring = parties_ ? parties_->ring() : nullptr;
+    if (ring == nullptr || ring->generation == generation_)
+        return;
+    generation_ = ring->generation;
+    ++published_;
+    last_published_ = ring->written_at;
+}
+
+void FleetWork::listen(sd_event* loop, std::function<void()> due) {
+    watch_ = std::make_unique<EngineWatch>(loop, std::move(due));
+}
+
+// It is looked at each minute all the same.
+void FleetWork::watch_engine() {
+    if (!watch_)
+        return;
+    try {
+        watch_->watch(*engine_, buckets_of(config_));
+    } catch (const std::runtime_error& error) {
+        log(LOG_DEBUG, std::string("changes in the engine are seen each minute only: ") + error.what());
+    }
+}
+
+daemon::Work::Next FleetWork::reload(const std::function<void(const Config&)>& accept) {
+    auto config = load_fleet_config(config_.file);
+    require_role(config);
+    auto common = common_config(config);
+    daemon::require_premises(common);
+    daemon::Readers readers(common.readers);
+    if (config.state != config_.state)
+        throw daemon::ConfigError("paths.state cannot change while stekd runs; restart it");
+    if (fleet_id_of(read_root_key(config.root)) != lists_.fleet_id())
+        throw daemon::ConfigError("engine.root cannot become another fleet's while stekd runs; restart it");
+    if (location_of(config) != location_of(config_))
+        throw daemon::ConfigError("the location cannot change while stekd runs; restart it");
+    accept(common);
+    close();
+    const auto exchange = [&] {
+        std::swap(config_, config);
+        std::swap(common_, common);
+        std::swap(readers_, readers);
+        make_engine();
+    };
+    exchange();
+    try {
+        return run();
+    } catch (...) {
+        close();
+        exchange();
+        throw;
+    }
+}
+
+daemon::Config common_config(const FleetConfig& config) {
+    Config common;
+    common.file = config.file;
+    common.policy = config.policy;
+    common.stale_epochs = config.stale_epochs;
+    common.ring_version = config.ring_version;
+    common.allow_weak_token = config.allow_weak_token;
+    common.location = location_of(config);
+    common.module_config = config.module_config;
+    common.provider = config.provider;
+    common.state = config.state;
+    common.control = config.control;
+    common.server_config = config.server_config;
+    common.metrics = config.metrics;
+    if (config.location)
+        common.vault = config.location->token;
+    if (const auto& machine = config.machine) {
+        common.readers = machine->readers;
+        common.ticket = machine->ticket;
+        common.private_pairs = machine->private_pairs;
+        common.remake_pins = machine->remake_pins;
+        common.keyring = machine->keyring;
+        common.stats = machine->stats;
+    }
+    return common;
+}
+
+daemon::MakeWork fleet_work(FleetConfig config) {
+    return [config = std::move(config)](std::function<void()> progress) {
+        return std::make_unique<FleetWork>(config, std::move(progress));
+    };
+}
+
+}  // namespace stek::fleet

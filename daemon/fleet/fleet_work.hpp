@@ -1,0 +1,16 @@
+// A fleet party's stekd: its roles on the event loop.
+#pragma once
+
+#include "daemon/fleet/config.hpp"
+#include "daemon/work.hpp"
+
+namespace stek::fleet {
+
+/// Throws ConfigError (a reader that does not exist, a root that is no public key), AnotherStekd,
+/// std::system_error.
+daemon::MakeWork fleet_work(FleetConfig config);
+
+/// The settings that a stekd of any kind has; of a machine, its key ring and ticket token too.
+daemon::Config common_config(const FleetConfig& config);
+
+}  // namespace stek::fleet
