@@ -3,6 +3,8 @@
 #include "daemon/toml_section.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <vector>
 
 namespace stek::daemon {
 namespace {
@@ -50,6 +52,35 @@ void read_numbers(TomlSection& top, Policy& policy, unsigned& stale_epochs) {
     if (!fits_a_ring(policy))
         top.fail_key("session_timeout", room_in_a_ring(policy));
     stale_epochs = static_cast<unsigned>(top.number("stale_epochs", 0, most_stale_epochs, 2));
+}
+
+void refuse_shared_places(const Config& config) {
+    struct Place {
+        const char* key;
+        std::filesystem::path path;
+    };
+    std::vector<Place> places;
+    const auto add = [&](const char* key, const std::string& path) {
+        if (!path.empty())
+            places.push_back({key, std::filesystem::path(path).lexically_normal()});
+    };
+    add("keyring", config.keyring);
+    add("stats", config.stats);
+    add("state", config.state);
+    add("control", config.control);
+    add("metrics", config.metrics);
+    for (auto place = places.begin(); place != places.end(); ++place)
+        for (auto other = places.begin(); other != place; ++other)
+            if (place->path == other->path)
+                throw ConfigError(config.file + ": " + place->key + ": " + place->path.string() +
+                                  " is that of " + other->key + " already");
+    const auto is_keyrings = [&](const Place& place) {
+        return place.key == std::string("stats") &&
+               place.path / "" == std::filesystem::path(config.keyring).lexically_normal().parent_path() / "";
+    };
+    if (std::ranges::any_of(places, is_keyrings))
+        throw ConfigError(config.file +
+                          ": stats: servers write there, it must not be the directory of the key ring");
 }
 
 Config load_config(const std::string& file) {
@@ -103,6 +134,7 @@ Config load_config(const std::string& file) {
     // One process initialises one module once: both tokens are behind it.
     if (config.vault.module_path() != config.ticket.module_path())
         ticket.fail_key("uri", "must have the module-path of the vault's URI");
+    refuse_shared_places(config);
     return config;
 }
 

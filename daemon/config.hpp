@@ -59,6 +59,9 @@ class TomlSection;
 /// period, session_timeout and stale_epochs. Throws ConfigError.
 void read_numbers(TomlSection& top, Policy& policy, unsigned& stale_epochs);
 
+/// Throws ConfigError if two of what stekd writes have one place, or servers may write where the key ring is.
+void refuse_shared_places(const Config& config);
+
 /// Throws ConfigError: no such file, not TOML, an unknown key, one missing, a wrong type, out of range.
 Config load_config(const std::string& file);
 

@@ -3,8 +3,11 @@
 #include "pkcs11/error.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <sstream>
+#include <unistd.h>
 
 namespace stek::daemon {
 
@@ -15,6 +18,8 @@ std::string whole_number(std::int64_t least, std::int64_t most) {
 toml::table parse_toml(const std::string& file) {
     if (std::error_code unseen; std::filesystem::is_directory(file, unseen))
         throw ConfigError(file + ": is a directory; a file is wanted");
+    if (::access(file.c_str(), R_OK) != 0)
+        throw ConfigError(file + ": " + std::strerror(errno));
     try {
         return toml::parse_file(file);
     } catch (const toml::parse_error& error) {

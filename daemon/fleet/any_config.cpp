@@ -1,7 +1,6 @@
 #include "daemon/fleet/any_config.hpp"
 
 #include "daemon/fleet/config.hpp"
-#include "daemon/fleet/fleet_work.hpp"
 
 namespace stek::fleet {
 

@@ -80,6 +80,37 @@ const std::string& FleetConfig::module_path() const {
     return *any.module_path();
 }
 
+std::string FleetConfig::location_name() const {
+    return location ? location->name : machine ? machine->location : "";
+}
+
+daemon::Config common_config(const FleetConfig& config) {
+    daemon::Config common;
+    common.file = config.file;
+    common.policy = config.policy;
+    common.stale_epochs = config.stale_epochs;
+    common.ring_version = config.ring_version;
+    common.allow_weak_token = config.allow_weak_token;
+    common.location = config.location_name();
+    common.module_config = config.module_config;
+    common.provider = config.provider;
+    common.state = config.state;
+    common.control = config.control;
+    common.server_config = config.server_config;
+    common.metrics = config.metrics;
+    if (config.location)
+        common.vault = config.location->token;
+    if (const auto& machine = config.machine) {
+        common.readers = machine->readers;
+        common.ticket = machine->ticket;
+        common.private_pairs = machine->private_pairs;
+        common.remake_pins = machine->remake_pins;
+        common.keyring = machine->keyring;
+        common.stats = machine->stats;
+    }
+    return common;
+}
+
 void require_role(const FleetConfig& config) {
     if (!config.has_role())
         throw daemon::ConfigError(config.file +
@@ -129,6 +160,7 @@ FleetConfig load_fleet_config(const std::string& file) {
     config.server_config = paths.path("server_config", "");
     config.metrics = paths.path("metrics", "");
     check_module(file, config);
+    refuse_shared_places(common_config(config));
     return config;
 }
 

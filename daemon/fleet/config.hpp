@@ -45,6 +45,8 @@ struct FleetConfig {
     std::optional<Location> location;
     std::optional<Machine> machine;
     [[nodiscard]] bool has_role() const noexcept { return origin || location || machine; }
+    /// Of [location], or the one that [machine] is of; empty for an origin.
+    [[nodiscard]] std::string location_name() const;
 
     std::string module_config, provider, state, control, server_config, metrics;
 
@@ -60,5 +62,8 @@ FleetConfig load_fleet_config(const std::string& file);
 
 /// For stekd. Throws ConfigError if there is no role.
 void require_role(const FleetConfig& config);
+
+/// The settings that a stekd of any kind has; of a machine, its key ring and ticket token too.
+daemon::Config common_config(const FleetConfig& config);
 
 }  // namespace stek::fleet

@@ -1,9 +1,9 @@
 #include "daemon/fleet/fleet_check.hpp"
 
 #include "daemon/check_report.hpp"
+#include "daemon/fleet/config.hpp"
 #include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/fleet_tokens.hpp"
-#include "daemon/fleet/fleet_work.hpp"
 #include "daemon/fleet/known_lists.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/premises.hpp"

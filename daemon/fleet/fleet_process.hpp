@@ -76,7 +76,4 @@ class FleetWork final : public daemon::Work {
     std::int64_t last_published_ = 0;
 };
 
-/// Of [location], or the one that [machine] is of; empty for an origin.
-std::string location_of(const FleetConfig& config);
-
 }  // namespace stek::fleet

@@ -29,16 +29,12 @@ std::vector<std::string> buckets_of(const FleetConfig& config) {
         buckets.emplace_back(bucket::pre_keys);
     if (config.origin || config.location)
         buckets.emplace_back(bucket::hourly);
-    if (!location_of(config).empty())
-        buckets.push_back(bucket::of_location(location_of(config)));
+    if (!config.location_name().empty())
+        buckets.push_back(bucket::of_location(config.location_name()));
     return buckets;
 }
 
 }  // namespace
-
-std::string location_of(const FleetConfig& config) {
-    return config.location ? config.location->name : config.machine ? config.machine->location : "";
-}
 
 FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
     : config_(std::move(config)),
@@ -46,7 +42,7 @@ FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
       progress_(std::move(progress)),
       readers_(common_.readers),
       directory_(config_.state),
-      lists_(config_.state, read_root_key(config_.root), location_of(config_)),
+      lists_(config_.state, read_root_key(config_.root), config_.location_name()),
       bundles_(config_.state) {
     try {
         state_ = directory_.load();
@@ -205,7 +201,7 @@ daemon::Work::Next FleetWork::reload(const std::function<void(const Config&)>& a
         throw daemon::ConfigError("paths.state cannot change while stekd runs; restart it");
     if (fleet_id_of(read_root_key(config.root)) != lists_.fleet_id())
         throw daemon::ConfigError("engine.root cannot become another fleet's while stekd runs; restart it");
-    if (location_of(config) != location_of(config_))
+    if (config.location_name() != config_.location_name())
         throw daemon::ConfigError("the location cannot change while stekd runs; restart it");
     accept(common);
     close();
@@ -223,33 +219,6 @@ daemon::Work::Next FleetWork::reload(const std::function<void(const Config&)>& a
         exchange();
         throw;
     }
-}
-
-daemon::Config common_config(const FleetConfig& config) {
-    Config common;
-    common.file = config.file;
-    common.policy = config.policy;
-    common.stale_epochs = config.stale_epochs;
-    common.ring_version = config.ring_version;
-    common.allow_weak_token = config.allow_weak_token;
-    common.location = location_of(config);
-    common.module_config = config.module_config;
-    common.provider = config.provider;
-    common.state = config.state;
-    common.control = config.control;
-    common.server_config = config.server_config;
-    common.metrics = config.metrics;
-    if (config.location)
-        common.vault = config.location->token;
-    if (const auto& machine = config.machine) {
-        common.readers = machine->readers;
-        common.ticket = machine->ticket;
-        common.private_pairs = machine->private_pairs;
-        common.remake_pins = machine->remake_pins;
-        common.keyring = machine->keyring;
-        common.stats = machine->stats;
-    }
-    return common;
 }
 
 daemon::MakeWork fleet_work(FleetConfig config) {

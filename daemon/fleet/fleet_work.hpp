@@ -10,7 +10,4 @@ namespace stek::fleet {
 /// std::system_error.
 daemon::MakeWork fleet_work(FleetConfig config);
 
-/// The settings that a stekd of any kind has; of a machine, its key ring and ticket token too.
-daemon::Config common_config(const FleetConfig& config);
-
 }  // namespace stek::fleet
