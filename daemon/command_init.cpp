@@ -45,12 +45,16 @@ void add_init(CLI::App& app, Chosen& chosen) {
                      "all in this directory; without it, in /etc/stekd and /var/lib/stekd for stekd.service")
         ->check(CLI::Validator([](std::string& text) { return text.empty() ? "is empty" : ""; }, ""));
     init->add_option("--location", options->location, "the location's name")->required();
-    init->add_option("--period", options->policy.period, "seconds per key")->capture_default_str();
+    init->add_option("--period", options->policy.period, "seconds per key")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     init->add_option("--session-timeout", options->policy.session_timeout,
                      "seconds that a key opens tickets after it has stopped sealing")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     init->add_option("--stale-epochs", options->stale_epochs,
                      "epochs that the last key may seal beyond its own")
+        ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     init->add_option("--module", options->module, "SoftHSM's PKCS#11 module")->capture_default_str();
     init->add_option("--token-dir", options->token_dir,

@@ -59,6 +59,7 @@ void init_instance(const InitOptions& options) {
         make_directory(options.directory, 0755);
         undo.also(options.directory);
     }
+    const Fd held = hold_directory(options.directory);
     clear_unfinished(options.directory, parts_within(options.directory, parts));
     refuse_existing(in(options, "stekd.toml"));
     for (const auto& path : parts)
@@ -71,6 +72,7 @@ void init_instance(const InitOptions& options) {
     write_text(in(options, unfinished_toml), "", 0644);  // first: what a kill leaves is known by it
     make_directory(in(options, "pins"), 0700);
     make_directory(in(options, "state"), 0700);
+    undo.make_parents(layout.tokens);
     make_directory(layout.tokens, 0750);
     readers.allow_entering(layout.tokens);
     make_directory(in(options, "run"), 0755);

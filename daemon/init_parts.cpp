@@ -1,14 +1,17 @@
 #include "daemon/init_parts.hpp"
 
+#include "daemon/state.hpp"
 #include "provider/file.hpp"
 #include "provider/key_ring.hpp"
 #include "provider/ticket_token.hpp"
 
 #include <algorithm>
 #include <ctime>
+#include <fcntl.h>
 #include <filesystem>
 #include <iostream>
 
+#include <sys/file.h>
 #include <sys/stat.h>
 
 namespace stek::daemon {
@@ -118,6 +121,18 @@ void clear_unfinished(const std::string& configuration, const std::vector<std::s
     for (const auto& part : parts)
         fs::remove_all(part);
     fs::remove(configuration + "/" + unfinished_toml);  // last: it is what tells of the others
+}
+
+Fd hold_directory(const std::string& path) {
+    Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory)
+        throw_errno("cannot open", path);
+    if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            throw AnotherStekd("another stekctl init is at work in " + path);
+        throw_errno("cannot lock", path);
+    }
+    return directory;
 }
 
 HeldSignals::HeldSignals() {

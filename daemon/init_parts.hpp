@@ -3,6 +3,7 @@
 
 #include "daemon/config.hpp"
 #include "daemon/init.hpp"
+#include "provider/file.hpp"
 
 #include <csignal>
 #include <string>
@@ -39,6 +40,10 @@ std::string softhsm_conf(const std::string& tokens);
 /// A token that grants more than its templates say is found out before anybody relies on it. Throws
 /// TokenError naming what it does not refuse, pkcs11::Error, UriError.
 void probe_ticket_token(const Config& config);
+
+/// The directory that init is at work in, held: a second init beside it would take it for one that was
+/// killed. Throws AnotherStekd, std::system_error.
+Fd hold_directory(const std::string& path);
 
 /// SIGINT, SIGTERM and SIGHUP end the process when this object's life is over: once what was made is removed
 /// again, or whole. It must outlive the Undo. In a process of one thread.

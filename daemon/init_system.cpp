@@ -108,6 +108,12 @@ void init_system(const InitOptions& options) {
     auto all = parts;
     all.insert(all.end(), {system_vault, vault, scratch_of(vault)});
     const HeldSignals signals;
+    Undo undo;
+    if (!fs::exists(layout.configuration)) {
+        make_directory(layout.configuration, 0755);
+        undo.also(layout.configuration);
+    }
+    const Fd held = hold_directory(layout.configuration);
     auto unfinished = parts;
     unfinished.push_back(scratch_of(system_vault));  // a vault in its place may be another's, and holds keys
     clear_unfinished(layout.configuration, unfinished);
@@ -115,11 +121,6 @@ void init_system(const InitOptions& options) {
     for (const auto& path : all)
         refuse_existing(path);
 
-    Undo undo;
-    if (!fs::exists(layout.configuration)) {
-        make_directory(layout.configuration, 0755);
-        undo.also(layout.configuration);
-    }
     undo.also(layout.in_configuration("stekd.toml"));
     undo.also(layout.in_configuration(unfinished_toml));
     for (const auto& path : parts)

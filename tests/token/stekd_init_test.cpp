@@ -129,6 +129,31 @@ BOOST_AUTO_TEST_CASE(a_directory_in_which_no_stekd_could_run_is_refused) {
     BOOST_TEST(!fs::exists(dir));
 }
 
+// The second would take the first for one that was killed.
+BOOST_AUTO_TEST_CASE(two_at_once_make_one) {
+    const Workspace space("init");
+    stek::tests::FaultyModule module(space.path());
+    module.sleep("C_GenerateKeyPair", 2s);
+    const auto dir = space.path() / "d";
+    Process first({STEK_STEKCTL, "init", "--dir", dir, "--location", "test", "--provider", STEK_MODULE,
+                   "--module", module.path()},
+                  {}, space.path() / "log");
+    BOOST_REQUIRE(eventually([&] { return module.calls("C_GenerateKeyPair") > 0; }, 60s));
+    const auto second = init(dir);
+    BOOST_TEST(second.exit_code == 75);
+    BOOST_TEST(second.output.find("another stekctl init is at work in ") != std::string::npos, second.output);
+    BOOST_REQUIRE(first.wait(120s));
+    BOOST_TEST(first.exit_code() == 0);
+    BOOST_TEST(fs::exists(dir / "stekd.toml"));
+    BOOST_TEST(fs::exists(dir / "pins/vault.pin"));
+}
+
+BOOST_AUTO_TEST_CASE(tokens_go_where_no_directory_was) {
+    const Workspace space("init");
+    BOOST_TEST(init(space.path() / "d", {"--token-dir", space.path() / "deep/er/tokens"}).exit_code == 0);
+    BOOST_TEST(fs::is_directory(space.path() / "deep/er/tokens"));
+}
+
 // While it makes the second token.
 BOOST_AUTO_TEST_CASE(interrupted_it_removes_what_it_has_made) {
     const Workspace space("init");
