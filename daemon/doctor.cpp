@@ -17,9 +17,14 @@ std::optional<Site> look_at_site(Diagnosis& diagnosis, const std::string& file) 
         site.status = gather_status(site.config, heard);
         site.unheard = heard.problem;
         site.is_system = site.config.state == system_layout().state;
-        diagnosis.look(
-            "configuration", [&] { return require_premises(site.config), file; },
-            "correct " + file + " (man stekd.toml), then: " + site.reload_command());
+        const auto live = std::filesystem::path(system_layout().keyring).parent_path();
+        if (site.is_system && !site.runs() && !std::filesystem::exists(live))
+            diagnosis.note("configuration", file + "; " + live.string() + " is made when stekd starts",
+                           site.start_command());
+        else
+            diagnosis.look(
+                "configuration", [&] { return require_premises(site.config), file; },
+                "correct " + file + " (man stekd.toml), then: " + site.reload_command());
         return site;
     } catch (const std::exception& error) {
         diagnosis.fail(

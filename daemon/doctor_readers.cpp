@@ -199,6 +199,34 @@ class Reader {
     bool found_ = false;
 };
 
+/// What somebody may do who has no business here.
+void look_at_strangers(Diagnosis& diagnosis, const Site& site) {
+    passwd stranger{};
+    char name[] = "a stranger";
+    stranger.pw_name = name;
+    stranger.pw_uid = stranger.pw_gid = 65533;  // nobody's
+    std::vector<std::string> paths{site.config.keyring, fs::path(site.config.keyring).parent_path().string()};
+    const auto token = softhsm_token_directory(site.config.module_config, site.status.ticket_serial);
+    std::error_code error;
+    if (!token.empty()) {
+        paths.push_back(token);
+        for (const auto& entry : fs::directory_iterator(token, error))
+            paths.push_back(entry.path().string());
+    }
+    std::vector<Trial> trials;
+    for (const auto& path : paths) {
+        trials.push_back({path, fs::is_directory(path, error) ? W_OK : R_OK, true});
+        trials.push_back({path, W_OK, true});
+    }
+    const auto answers = try_as(stranger, trials);
+    for (std::size_t i = 0; i < trials.size(); i += 2)
+        if (answers[i] == 0 || answers[i + 1] == 0)
+            diagnosis.fail(
+                "others",
+                std::string("anybody may ") + (answers[i + 1] == 0 ? "write to " : "read ") + trials[i].path,
+                "chmod o-rw " + trials[i].path);
+}
+
 }  // namespace
 
 void diagnose_readers(Diagnosis& diagnosis, const Site& site) {
@@ -209,6 +237,11 @@ void diagnose_readers(Diagnosis& diagnosis, const Site& site) {
                                   ", then: " + site.reload_command() + "; " + site.rotate_command());
     if (::geteuid() != 0)
         return diagnosis.note("readers", "only root can try what they may do", "sudo stekctl doctor");
+    try {
+        look_at_strangers(diagnosis, site);
+    } catch (const std::exception& error) {
+        diagnosis.note("others", error.what());
+    }
     for (const auto& name : names) {
         const passwd* user = getpwnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): one thread
         if (user == nullptr) {

@@ -69,13 +69,13 @@ void report_missing(Diagnosis& diagnosis, const char* subject, const std::string
 std::string how_to_get_a_vault_back(const Site& site) {
     const auto& config = site.config;
     const auto tokens = softhsm_tokens_directory(config.module_config);
-    const auto folder = fs::path(config.file).parent_path().string();
+    const auto folder = fs::absolute(config.file).parent_path().string();
+    if (tokens.empty())
+        return "connect the token, or correct vault.uri in " + config.file;
     if (site.is_system)
         return std::string("put its files back in ") + system_vault +
                " from a backup, or make a new instance: move " + system_vault + " and what is in " + folder +
                " away, then: stekctl init --location " + config.location;
-    if (tokens.empty())
-        return "connect the token, or correct vault.uri in " + config.file;
     return "put its files back below " + tokens + " from a backup, or make a new instance: move " + folder +
            " away, then: stekctl init --dir " + folder + " --location " + config.location;
 }
@@ -127,8 +127,10 @@ void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
                                ", which is not there: no server can use it",
                            restart);
     } catch (const std::exception& error) {
+        const bool is_softhsms = !softhsm_tokens_directory(site.config.module_config).empty();
         report_missing(diagnosis, subject, error.what(),
-                       site.config.remake_pins.empty()
+                       !is_softhsms ? "connect the token, or correct ticket.uri in " + site.config.file
+                       : site.config.remake_pins.empty()
                            ? "put the token back, or set ticket.remake_pins in " + site.config.file +
                                  " and stekd makes it anew: " + restart
                            : restart + "  (stekd makes it anew)");

@@ -258,6 +258,22 @@ BOOST_FIXTURE_TEST_CASE(a_reader_with_more_than_its_rights, Running) {
     doctor().has("ok", "reader nobody");
 }
 
+BOOST_FIXTURE_TEST_CASE(others_with_any_rights, Running) {
+    doctor().lacks("error", "others");
+    fs::permissions(ring_file(), fs::perms::others_read, fs::perm_options::add);
+    heals(*this, "error", "others", "anybody may read " + ring_file());
+    fs::permissions(ring_file(), fs::perms::others_write, fs::perm_options::add);
+    heals(*this, "error", "others", "anybody may write to " + ring_file());
+    const auto run = directory / "run";
+    fs::permissions(run, fs::perms::others_write, fs::perm_options::add);
+    heals(*this, "error", "others", "anybody may write to " + run.string());
+    const auto ticket = token("stekd-ticket");
+    fs::permissions(directory / "tokens", fs::perms::others_exec, fs::perm_options::add);
+    fs::permissions(ticket, fs::perms::others_exec, fs::perm_options::add);
+    fs::permissions(ticket / "token.object", fs::perms::others_read, fs::perm_options::add);
+    heals(*this, "error", "others", "anybody may read " + (ticket / "token.object").string());
+}
+
 // As another stekd would take them for strays.
 BOOST_FIXTURE_TEST_CASE(key_pairs_that_are_gone, Running) {
     const auto ticket = token("stekd-ticket");
