@@ -12,10 +12,9 @@
 //   The state keeps two numbers, the highest epoch and the highest revision ever: an epoch above the highest
 //   is new, so revision 0; any other gets a revision above all. No history is needed for that to be unique,
 //   however the clock jumps. A kill between reserving and publishing costs one revision number.
-// - A chain index does not come back to another epoch. The chain at (i, e) serves e + k with index i + k, k
-// up
-//   to Policy::ahead(). If the epoch moves otherwise (long switched off, clock jumped or set back), the chain
-//   goes beyond all that was ever derived from it; the state keeps the highest index and its epoch.
+// - A chain index does not come back to another epoch. The chain at (i, e) serves e + k with index i + k,
+//   k up to Policy::ahead(). If the epoch moves otherwise (long switched off, clock jumped or set back), the
+//   chain goes beyond all that was ever derived from it; the state keeps the highest index and its epoch.
 // So (index, revision) is unique as well: even a random generator that repeats itself does not make the same
 // K again.
 //

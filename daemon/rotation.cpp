@@ -235,8 +235,10 @@ std::string Rotation::why_not_ours(const KeyRing& found) const {
 }
 
 void Rotation::take(const KeyRing& found) {
-    for (const auto& record : found.records)
+    for (const auto& record : found.records) {
         ring_.records.push_back(copy_of(*record));
+        state_.memory.reserve({record->epoch, record->revision});  // if the state was lost
+    }
     ring_.generation = found.generation;
 }
 

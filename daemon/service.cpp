@@ -53,7 +53,6 @@ Service::Service(const MakeWork& make) : work_(make([this] { hang_watch_->progre
             "somebody removed " + (file == work_->config().keyring ? "or overwrote the key ring" : file));
         turn();
     });
-    hear_by(listen_at(work_->config().control));
     work_->listen(loop_, [this] { turn(); });
 }
 
@@ -89,13 +88,15 @@ int Service::run() {
 std::string Service::attempt(const std::function<Work::Next()>& work) {
     try {
         const auto next = watched(work);
+        health_.next_edge = next.edge;
+        rest_until(next);
+        hear_by(listen_at(work_->config().control));  // keys come first
         if (!last_trouble_.empty())
             log(LOG_NOTICE, "all is well again");
         last_trouble_.clear();
+        reload_failed_ = false;
         health_.trouble.clear();
-        health_.next_edge = next.edge;
         back_off_ = 0s;
-        rest_until(next);
         watch_for_losses();
         fold_counters();
         metrics_->write();
@@ -104,10 +105,11 @@ std::string Service::attempt(const std::function<Work::Next()>& work) {
         const auto failure = current_failure();
         ++health_.failures;
         health_.trouble = failure.what;
-        if (failure.passing)
+        if (failure.passing || reload_failed_)
             retry_later(failure.what);
         else
             give_up(failure.exit_code, failure.what);
+        watch_for_losses();  // what was put in place before it failed is our own work
         metrics_->write();
         return failure.what;
     }
@@ -204,6 +206,7 @@ void Service::reload() {
         log(LOG_NOTICE, "configuration read anew");
     } catch (...) {
         log(LOG_ERR, "the old configuration stays: " + current_failure().what);
+        reload_failed_ = true;
     }
     if (health_.ready)
         sd_notify(0, "READY=1");

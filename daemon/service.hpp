@@ -75,6 +75,10 @@ class Service {
     Health health_;  ///< what the work does not know of it
     std::chrono::seconds back_off_{0};
     std::string last_trouble_;
+    /// Tokens may have been closed for it: what keeps them from being opened again (a PIN file that is wrong
+    /// by now) does not end a stekd that was well, whose ring is in place. A refused PIN is not tried twice
+    /// all the same.
+    bool reload_failed_ = false;
 };
 
 /// `stekd --once`: does what is due. Returns the exit code.

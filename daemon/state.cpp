@@ -117,6 +117,15 @@ pid_t written_pid(const std::string& path) {
     return pid;
 }
 
+/// What root made, by --check or --once, the service's user must be able to open.
+void give_to_owner_of(const std::string& directory, int fd, const std::string& name) {
+    struct stat owners {};
+    struct stat file {};
+    if (::geteuid() == 0 && ::stat(directory.c_str(), &owners) == 0 && ::fstat(fd, &file) == 0 &&
+        owners.st_uid != file.st_uid && ::fchown(fd, owners.st_uid, owners.st_gid) != 0)
+        throw_errno("cannot give away", name);
+}
+
 }  // namespace
 
 std::string hex(Bytes bytes) {
@@ -135,11 +144,7 @@ StateDirectory::StateDirectory(const std::string& path) : path_(path) {
     lock_ = Fd(::open(lock_in(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     if (!lock_)
         throw_errno("cannot open", lock_in(path));
-    // Where root made it, for --check or --once, the service's user must be able to open it.
-    if (struct stat directory{}, file{};
-        ::geteuid() == 0 && ::stat(path.c_str(), &directory) == 0 && ::fstat(lock_.get(), &file) == 0 &&
-        directory.st_uid != file.st_uid && ::fchown(lock_.get(), directory.st_uid, directory.st_gid) != 0)
-        throw_errno("cannot give away", lock_in(path));
+    give_to_owner_of(path, lock_.get(), lock_in(path));
     auto lock = whole_file();
     if (::fcntl(lock_.get(), F_OFD_SETLK, &lock) != 0) {
         if (errno != EAGAIN && errno != EACCES)
@@ -177,6 +182,7 @@ void StateDirectory::save(const State& state) const {
     const auto text = to_json(state).dump(1) + "\n";
     replace_file(file_in(path_), Bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()),
                  [this](int fd) {
+                     give_to_owner_of(path_, fd, file_in(path_));
                      if (::fchmod(fd, 0600) != 0 || ::fsync(fd) != 0)
                          throw_errno("cannot write", file_in(path_));
                  });

@@ -48,7 +48,7 @@ std::int64_t sealed_through(const KeyRing& ring, std::int64_t now) {
     }
     if (through > now)
         return through;
-    std::int64_t last = 0;
+    std::int64_t last = std::min<std::int64_t>(now, 0);
     for (const auto& record : ring.records)
         if (record->seal_until <= now)
             last = std::max(last, record->seal_until);
@@ -97,6 +97,9 @@ class Gathering {
         if (::access(config_.state.c_str(), R_OK | X_OK) != 0 && errno == EACCES)
             throw_errno("cannot look into", config_.state);
         status_.daemon = StateDirectory::holder(config_.state);
+        // Who has it run by a timer (--once) has no use for a control socket.
+        if (status_.daemon == 0 && !config_.control.empty())
+            status_.problems.emplace_back("stekd does not run: there will be no new keys");
         auto state = StateDirectory::peek(config_.state);
         status_.ticket_serial = std::move(state.token_serial);
         status_.weaknesses = std::move(state.weaknesses);
@@ -111,6 +114,9 @@ class Gathering {
             return;
         }
         status_.ring = status_of(*ring, status_.now, config_.stale_epochs);
+        if (ring->location != config_.location)
+            status_.problems.push_back("the key ring is of location " + ring->location + ", not of " +
+                                       config_.location);
         const auto seals = std::ranges::find_if(status_.ring->records, [](const RecordStatus& record) {
             return record.state == RecordState::sealing || record.state == RecordState::stale;
         });

@@ -103,6 +103,9 @@ struct Directory {
     std::unique_ptr<DIR, int (*)(DIR*)> stream;
 };
 
+/// Each takes a descriptor, of which a service may have 1024.
+constexpr std::size_t most_folded = 256;
+
 /// A file whose process is gone: kept locked until it is folded, so that nobody takes it up meanwhile.
 struct Dead {
     std::string name;
@@ -117,7 +120,7 @@ CounterTotals collect_counters(const std::string& directory, bool fold) {
     Image retired;
     if (const Fd file = open_regular(listing.fd(), retired_name, status); file)
         retired = read_image(file.get(), status).value_or(Image{});
-    Image living;
+    Image living;  // and those dead that keep their files
     CounterTotals totals;
     std::vector<Dead> dead;
     while (const dirent* entry = listing.next(directory)) {
@@ -131,9 +134,10 @@ CounterTotals collect_counters(const std::string& directory, bool fold) {
         const std::optional<Image> image = read_image(file.get(), status);
         if (!image && !(is_dead && is_stillborn(status)))
             continue;
-        (is_dead ? retired : living) += image.value_or(Image{});
+        const bool is_folded = is_dead && fold && dead.size() < most_folded;
+        (is_folded ? retired : living) += image.value_or(Image{});
         totals.processes += is_dead ? 0 : 1;
-        if (is_dead && fold)
+        if (is_folded)
             dead.push_back({entry->d_name, std::move(file)});
     }
 
@@ -146,6 +150,10 @@ CounterTotals collect_counters(const std::string& directory, bool fold) {
             replace_file(directory + "/" + retired_name, bytes, {});
             for (const Dead& process : dead)
                 ::unlinkat(listing.fd(), process.name.c_str(), 0);
+            if (dead.size() == most_folded) {
+                dead.clear();
+                return collect_counters(directory, fold);
+            }
         } catch (const std::system_error&) {
             // A full or read-only directory: the dead are counted from their own files until it is not.
         }

@@ -62,6 +62,8 @@ class StekdInstance {
     [[nodiscard]] std::shared_ptr<const KeyRing> ring() const { return read_ring_file(ring_file()); }
 
     /// A line of stekd.toml changed.
+    /// As who has --once run by a timer.
+    void without_control() const { edit("control = \"" + (directory / "run/control").string() + "\"\n", ""); }
     void edit(const std::string& from, const std::string& to) const {
         auto text = read_file(config());
         const auto at = text.find(from);

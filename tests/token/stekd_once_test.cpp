@@ -83,6 +83,14 @@ BOOST_AUTO_TEST_CASE(another_locations_ring_is_made_anew) {
         BOOST_TEST(!before.contains(name));
 }
 
+BOOST_AUTO_TEST_CASE(status_tells_of_another_locations_ring) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    instance.without_control();
+    instance.edit("location = \"test\"", "location = \"other\"");
+    expect(instance.status(), 1, "the key ring is of location test, not of other");
+}
+
 BOOST_AUTO_TEST_CASE(a_state_that_is_noise_is_set_aside) {
     const StekdInstance instance;
     BOOST_TEST(instance.once().exit_code == 0);
@@ -91,6 +99,23 @@ BOOST_AUTO_TEST_CASE(a_state_that_is_noise_is_set_aside) {
     expect(instance.once(), 0, "set aside");
     BOOST_TEST(names(*instance.ring()) == names(*before));  // the ring's keys go on
     BOOST_TEST(fs::exists(instance.directory / "state/state.json.bad"));
+}
+
+// The ring alone remembers the names that were given, and then it is lost, too.
+BOOST_AUTO_TEST_CASE(names_are_given_once_though_the_state_was_lost) {
+    const StekdInstance instance;
+    BOOST_TEST(instance.once().exit_code == 0);
+    std::set<std::pair<std::uint64_t, std::uint32_t>> given;
+    const auto ring = instance.ring();
+    for (const auto& record : ring->records)
+        given.emplace(record->epoch, record->revision);
+    fs::remove(instance.directory / "state/state.json");
+    BOOST_TEST(instance.once().exit_code == 0);
+    fs::remove(instance.ring_file());
+    BOOST_TEST(instance.once().exit_code == 0);
+    const auto anew = instance.ring();
+    for (const auto& record : anew->records)
+        BOOST_TEST(!given.contains({record->epoch, record->revision}));
 }
 
 BOOST_AUTO_TEST_CASE(a_ring_of_another_boot_is_not_trusted) {
@@ -124,6 +149,9 @@ BOOST_AUTO_TEST_CASE(status_for_programs_and_for_people) {
     const StekdInstance instance;
     BOOST_TEST(instance.status().exit_code == 1);
     BOOST_TEST(instance.once().exit_code == 0);
+    // No stekd runs, and by this configuration one should.
+    expect(instance.status(), 1, "PROBLEM: stekd does not run");
+    instance.without_control();
     const auto outcome = instance.status({"--json"});
     BOOST_TEST(outcome.exit_code == 0);
     const auto status = json::parse(outcome.output);
@@ -365,6 +393,7 @@ BOOST_AUTO_TEST_CASE(a_token_that_does_not_enforce_is_refused_unless_allowed) {
     faulty.instance.edit("\n\n[vault]", "\nallow_weak_token = true\n\n[vault]");
     expect(faulty.instance.once(), 0, "does not refuse");
     BOOST_TEST(faulty.instance.ring()->records.size() == 2U);
+    faulty.instance.without_control();
     expect(faulty.instance.status(), 0, "WARNING: the ticket token is weak");
     expect(faulty.instance.check(), 0, "WEAK, as allowed");
 }

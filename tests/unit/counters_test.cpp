@@ -244,6 +244,25 @@ BOOST_FIXTURE_TEST_CASE(the_dead_are_folded_and_stay_counted, Fixture) {
     }
 }
 
+// As many as processes may die between two folds, and few descriptors.
+BOOST_FIXTURE_TEST_CASE(more_dead_than_descriptors_are_folded, Fixture) {
+    constexpr unsigned processes = 700;
+    in_child([&] {
+        Counters counters(directory);
+        counters.sealed();
+    });
+    const std::string model = file();
+    for (unsigned i = 1; i < processes; ++i)
+        std::filesystem::copy_file(model, directory + "/" + std::to_string(5'000'000 + i) + ".1");
+    in_child([&] {
+        const rlimit few{300, 300};
+        ::setrlimit(RLIMIT_NOFILE, &few);
+        collect_counters(directory, true);
+    });
+    BOOST_TEST((files() == std::set<std::string>{"retired"}));
+    BOOST_TEST(collect_counters(directory, true).sealed == processes);
+}
+
 // The living keep their files through every fold, whoever they are to the collector: it asks the lock on the
 // file, not a process list that a container or ProtectProc= would hide from it.
 BOOST_FIXTURE_TEST_CASE(the_living_are_not_folded, Fixture) {
