@@ -30,18 +30,6 @@ Rotation::Rotation(Config config, std::function<void()> progress)
 
 namespace {
 
-KeyRing copy_of_ring(const KeyRing& ring) {
-    KeyRing copy;
-    copy.location = ring.location;
-    copy.token_serial = ring.token_serial;
-    copy.generation = ring.generation;
-    copy.written_at = ring.written_at;
-    copy.period = ring.period;
-    for (const auto& record : ring.records)
-        copy.records.push_back(copy_of(*record));
-    return copy;
-}
-
 /// Tokens that are open need not be opened anew: that costs logins, and a PIN file that is wrong by now must
 /// not end a stekd that is logged in.
 bool same_tokens(const Config& a, const Config& b) {
@@ -66,8 +54,7 @@ Rotation::Next Rotation::reconfigure(Config config) {
     Readers readers(config.readers);
     if (config.state != config_.state)
         throw ConfigError("paths.state cannot change while stekd runs; restart it");
-    Before before{config_,      readers_,          state_,     copy_of_ring(ring_),
-                  unpublished_, revoked_are_seen_, ring_inode_};
+    Before before{config_, readers_, state_, copy_of(ring_), unpublished_, revoked_are_seen_, ring_inode_};
     const bool same = same_tokens(config, config_);
     const bool ring_moves = config.keyring != config_.keyring;
     if (!same)
@@ -118,15 +105,7 @@ void Rotation::go_back(Before before, bool other_tokens) {
 }
 
 void Rotation::load_state() {
-    try {
-        state_ = directory_.load();
-    } catch (const std::system_error&) {
-        throw;  // a file that cannot be read now may be a good one
-    } catch (const std::runtime_error& error) {
-        log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
-        directory_.set_aside();
-        state_ = {};
-    }
+    state_ = directory_.load_or_set_aside();
     // Ages count in the CLOCK_BOOTTIME of one boot. What was made in another has none, and goes.
     if (state_.boot_id != current_boot_id()) {
         state_.memory.pairs.clear();

@@ -1,5 +1,7 @@
 #include "daemon/state.hpp"
 
+#include "daemon/log.hpp"
+
 #include <cerrno>
 #include <charconv>
 #include <fcntl.h>
@@ -176,6 +178,18 @@ State StateDirectory::peek(const std::string& path) {
 
 State StateDirectory::load() const {
     return peek(path_);
+}
+
+State StateDirectory::load_or_set_aside() const {
+    try {
+        return load();
+    } catch (const std::system_error&) {
+        throw;  // a file that cannot be read now may be a good one
+    } catch (const std::runtime_error& error) {
+        log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
+        set_aside();
+        return {};
+    }
 }
 
 void StateDirectory::save(const State& state) const {

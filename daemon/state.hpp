@@ -34,10 +34,11 @@ class StateDirectory {
     /// Empty if there is no file. Throws std::runtime_error if it cannot be understood, std::system_error if
     /// it cannot be read.
     [[nodiscard]] State load() const;
+    /// The same, but what cannot be understood is told, moved out of the way, and taken for none. Throws
+    /// std::system_error.
+    [[nodiscard]] State load_or_set_aside() const;
     /// Durable on return. Throws std::system_error.
     void save(const State& state) const;
-    /// Moves a file that cannot be understood out of the way.
-    void set_aside() const;
 
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
@@ -47,6 +48,8 @@ class StateDirectory {
     static pid_t holder(const std::string& path);
 
   private:
+    void set_aside() const;
+
     std::string path_;
     Fd lock_;
 };

@@ -61,6 +61,8 @@ struct KeyRing {
 
 /// A record of its own with the same content.
 std::unique_ptr<RingRecord> copy_of(const RingRecord& record);
+/// The same of a whole ring.
+KeyRing copy_of(const KeyRing& ring);
 
 /// Why a ring file was not taken; what() is fit for a log.
 class RingError : public std::runtime_error {

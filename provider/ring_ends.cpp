@@ -45,6 +45,19 @@ std::unique_ptr<RingRecord> copy_of(const RingRecord& from) {
     return to;
 }
 
+KeyRing copy_of(const KeyRing& from) {
+    KeyRing to;
+    to.location = from.location;
+    to.token_serial = from.token_serial;
+    to.generation = from.generation;
+    to.written_at = from.written_at;
+    to.period = from.period;
+    for (const auto& record : from.records)
+        to.records.push_back(copy_of(*record));
+    to.left_out = from.left_out;
+    return to;
+}
+
 bool is_known(const KeyRing& ring, const KeyName& name) noexcept {
     return std::ranges::find(ring.left_out, name) != ring.left_out.end() ||
            std::ranges::any_of(ring.records, [&](const auto& record) { return record->name == name; });
@@ -72,19 +85,11 @@ std::optional<std::uint64_t> next_end(const KeyRing& ring, Moment now) noexcept 
 std::shared_ptr<const KeyRing> without_those_over(std::shared_ptr<const KeyRing> ring, Moment now) {
     if (std::ranges::none_of(ring->records, [&](const auto& record) { return is_over(*record, now); }))
         return ring;
-    auto rest = std::make_shared<KeyRing>();
-    rest->location = ring->location;
-    rest->token_serial = ring->token_serial;
-    rest->generation = ring->generation;
-    rest->written_at = ring->written_at;
-    rest->period = ring->period;
-    rest->left_out = ring->left_out;
-    for (const auto& record : ring->records) {
+    auto rest = std::make_shared<KeyRing>(copy_of(*ring));
+    for (const auto& record : rest->records)
         if (is_over(*record, now))
             rest->left_out.push_back(record->name);
-        else
-            rest->records.push_back(copy_of(*record));
-    }
+    std::erase_if(rest->records, [&](const auto& record) { return is_over(*record, now); });
     return rest;
 }
 

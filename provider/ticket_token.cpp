@@ -1,6 +1,7 @@
 #include "provider/ticket_token.hpp"
 
 #include "provider/rsa_spki.hpp"
+#include "provider/unwrap_pair.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,53 +18,6 @@ using pkcs11::Session;
 
 constexpr std::string_view pair_label = "stekd ticket pair";
 constexpr std::array<std::uint8_t, 3> f4{0x01, 0x00, 0x01};
-
-// No call of stekd uses the public half in the token: stekd wraps in the vault, to the SPKI that it noted.
-Attributes public_template(const PairId& id, unsigned bits) {
-    Attributes key;
-    key.number(CKA_CLASS, CKO_PUBLIC_KEY)
-        .number(CKA_KEY_TYPE, CKK_RSA)
-        .number(CKA_MODULUS_BITS, bits)
-        .bytes(CKA_PUBLIC_EXPONENT, f4)
-        .flag(CKA_TOKEN, true)
-        .flag(CKA_PRIVATE, false)
-        .bytes(CKA_ID, id)
-        .text(CKA_LABEL, pair_label)
-        .flag(CKA_ENCRYPT, false)
-        .flag(CKA_VERIFY, false)
-        .flag(CKA_VERIFY_RECOVER, false)
-        .flag(CKA_WRAP, false)
-        .flag(CKA_DERIVE, false);
-    return key;
-}
-
-Attributes private_template(const PairId& id, bool is_private) {
-    Attributes key;
-    key.number(CKA_CLASS, CKO_PRIVATE_KEY)
-        .number(CKA_KEY_TYPE, CKK_RSA)
-        .flag(CKA_TOKEN, true)
-        .flag(CKA_PRIVATE, is_private)
-        .bytes(CKA_ID, id)
-        .text(CKA_LABEL, pair_label)
-        .flag(CKA_SENSITIVE, true)
-        .flag(CKA_EXTRACTABLE, false)
-        .flag(CKA_UNWRAP, true)
-        .flag(CKA_DECRYPT, false)
-        .flag(CKA_SIGN, false)
-        .flag(CKA_SIGN_RECOVER, false)
-        .flag(CKA_DERIVE, false)
-        .mechanisms({CKM_RSA_PKCS_OAEP})
-        .nested(CKA_UNWRAP_TEMPLATE, unwrapped_stek_template())
-        .flag(CKA_COPYABLE, false)
-        .flag(CKA_MODIFIABLE, false);
-    return key;
-}
-
-Attributes half_pattern(CK_OBJECT_CLASS half) {
-    Attributes pattern;
-    pattern.number(CKA_CLASS, half).flag(CKA_TOKEN, true).text(CKA_LABEL, pair_label);
-    return pattern;
-}
 
 }  // namespace
 
@@ -100,8 +54,9 @@ Attributes unwrapped_stek_template() {
 TicketPair make_ticket_pair(Session& session, bool is_private, unsigned bits) {
     TicketPair pair;
     session.random(pair.id);
-    Attributes public_key = public_template(pair.id, bits);
-    Attributes private_key = private_template(pair.id, is_private);
+    const UnwrapPair wanted{pair_label, pair.id, bits, is_private};
+    Attributes public_key = public_half(wanted);
+    Attributes private_key = private_half(wanted, unwrapped_stek_template());
     CK_MECHANISM mechanism{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
     const pkcs11::KeyPair made = session.generate_key_pair(mechanism, public_key, private_key);
     pair.spki = read_rsa_spki(session, made.public_key);
@@ -112,7 +67,7 @@ bool destroy_ticket_pair(Session& session, const PairId& id) {
     bool found = false;
     // Private first: a kill in between leaves a public half, which opens nothing and is still listed.
     for (const CK_OBJECT_CLASS half : {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY}) {
-        Attributes pattern = half_pattern(half);
+        Attributes pattern = halves(half, pair_label);
         pattern.bytes(CKA_ID, id);
         for (const CK_OBJECT_HANDLE object : session.find(pattern)) {
             session.destroy(object);
@@ -125,7 +80,7 @@ bool destroy_ticket_pair(Session& session, const PairId& id) {
 std::vector<PairId> list_ticket_pairs(Session& session) {
     std::vector<PairId> ids;
     for (const CK_OBJECT_CLASS half : {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY}) {
-        Attributes pattern = half_pattern(half);
+        Attributes pattern = halves(half, pair_label);
         for (const CK_OBJECT_HANDLE object : session.find(pattern)) {
             const auto id = session.attribute(object, CKA_ID);
             PairId pair;
@@ -141,7 +96,7 @@ std::vector<PairId> list_ticket_pairs(Session& session) {
 }
 
 CK_OBJECT_HANDLE find_ticket_pair(Session& session, const PairId& id) {
-    Attributes pattern = half_pattern(CKO_PRIVATE_KEY);
+    Attributes pattern = halves(CKO_PRIVATE_KEY, pair_label);
     pattern.bytes(CKA_ID, id);
     const auto found = session.find(pattern);
     return found.empty() ? CK_INVALID_HANDLE : found.front();

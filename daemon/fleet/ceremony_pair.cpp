@@ -1,8 +1,8 @@
 #include "daemon/fleet/ceremony_pair.hpp"
 
 #include "provider/rsa_spki.hpp"
+#include "provider/unwrap_pair.hpp"
 
-#include <array>
 #include <string_view>
 
 namespace stek::fleet {
@@ -12,7 +12,6 @@ using pkcs11::Attributes;
 
 constexpr std::string_view pair_label = "stekd ceremony pair";
 constexpr CK_ULONG modulus_bits = 3072;
-constexpr std::array<std::uint8_t, 3> f4{0x01, 0x00, 0x01};
 
 // Also the pair's CKA_UNWRAP_TEMPLATE. Without CKA_VALUE_LEN, which may not be given (PKCS#11 2.40 current
 // mechanisms, table 88, note 6: SoftHSM answers CKR_ATTRIBUTE_READ_ONLY).
@@ -37,63 +36,18 @@ Attributes seed_template() {
     return key;
 }
 
-// Nothing in the token uses the public half: the first vault wraps, to what the offer says.
-Attributes public_template(const CeremonyNonce& nonce) {
-    Attributes key;
-    key.number(CKA_CLASS, CKO_PUBLIC_KEY)
-        .number(CKA_KEY_TYPE, CKK_RSA)
-        .number(CKA_MODULUS_BITS, modulus_bits)
-        .bytes(CKA_PUBLIC_EXPONENT, f4)
-        .flag(CKA_TOKEN, true)
-        .flag(CKA_PRIVATE, false)
-        .bytes(CKA_ID, nonce)
-        .text(CKA_LABEL, pair_label)
-        .flag(CKA_ENCRYPT, false)
-        .flag(CKA_VERIFY, false)
-        .flag(CKA_VERIFY_RECOVER, false)
-        .flag(CKA_WRAP, false)
-        .flag(CKA_DERIVE, false);
-    return key;
-}
-
-Attributes private_template(const CeremonyNonce& nonce) {
-    Attributes key;
-    key.number(CKA_CLASS, CKO_PRIVATE_KEY)
-        .number(CKA_KEY_TYPE, CKK_RSA)
-        .flag(CKA_TOKEN, true)
-        .flag(CKA_PRIVATE, true)
-        .bytes(CKA_ID, nonce)
-        .text(CKA_LABEL, pair_label)
-        .flag(CKA_SENSITIVE, true)
-        .flag(CKA_EXTRACTABLE, false)
-        .flag(CKA_UNWRAP, true)
-        .flag(CKA_DECRYPT, false)
-        .flag(CKA_SIGN, false)
-        .flag(CKA_SIGN_RECOVER, false)
-        .flag(CKA_DERIVE, false)
-        .mechanisms({CKM_RSA_PKCS_OAEP})
-        .nested(CKA_UNWRAP_TEMPLATE, seed_template())
-        .flag(CKA_COPYABLE, false)
-        .flag(CKA_MODIFIABLE, false);
-    return key;
-}
-
-Attributes half_pattern(CK_OBJECT_CLASS half) {
-    Attributes pattern;
-    pattern.number(CKA_CLASS, half).flag(CKA_TOKEN, true).text(CKA_LABEL, pair_label);
-    return pattern;
-}
-
 }  // namespace
 
 std::vector<std::uint8_t> make_ceremony_pair(pkcs11::Session& vault, const CeremonyNonce& nonce) {
-    Attributes public_key = public_template(nonce), private_key = private_template(nonce);
+    // Nothing in the token uses the public half: the first vault wraps, to what the offer says.
+    const UnwrapPair wanted{pair_label, nonce, modulus_bits};
+    Attributes public_key = public_half(wanted), private_key = private_half(wanted, seed_template());
     CK_MECHANISM mechanism{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0};
     return read_rsa_spki(vault, vault.generate_key_pair(mechanism, public_key, private_key).public_key);
 }
 
 CK_OBJECT_HANDLE find_ceremony_pair(pkcs11::Session& vault, const CeremonyNonce& nonce) {
-    Attributes pattern = half_pattern(CKO_PRIVATE_KEY);
+    Attributes pattern = halves(CKO_PRIVATE_KEY, pair_label);
     pattern.bytes(CKA_ID, nonce);
     const auto found = vault.find(pattern);
     return found.size() == 1 ? found.front() : CK_INVALID_HANDLE;
@@ -109,7 +63,7 @@ pkcs11::ScopedObject unwrap_seed(pkcs11::Session& vault, CK_OBJECT_HANDLE pair, 
 // Private first: a kill in between leaves a public half, which opens nothing and is still found.
 void destroy_ceremony_pairs(pkcs11::Session& vault) {
     for (const CK_OBJECT_CLASS half : {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY}) {
-        Attributes pattern = half_pattern(half);
+        Attributes pattern = halves(half, pair_label);
         for (const CK_OBJECT_HANDLE object : vault.find(pattern))
             vault.destroy(object);
     }

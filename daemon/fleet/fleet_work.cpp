@@ -42,16 +42,9 @@ FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
       progress_(std::move(progress)),
       readers_(common_.readers),
       directory_(config_.state),
+      state_(directory_.load_or_set_aside()),
       lists_(config_.state, read_root_key(config_.root), config_.location_name()),
       bundles_(config_.state) {
-    try {
-        state_ = directory_.load();
-    } catch (const std::system_error&) {
-        throw;  // a file that cannot be read now may be a good one
-    } catch (const std::runtime_error& error) {
-        log(LOG_WARNING, std::string("the state cannot be understood and is set aside: ") + error.what());
-        directory_.set_aside();
-    }
     make_engine();
 }
 

@@ -16,24 +16,6 @@ using daemon::Policy;
 /// The reason is in Machine::trouble_.
 struct NotSaved {};
 
-std::vector<std::unique_ptr<RingRecord>> copies_of(const KeyRing& ring) {
-    std::vector<std::unique_ptr<RingRecord>> records;
-    for (const auto& record : ring.records)
-        records.push_back(copy_of(*record));
-    return records;
-}
-
-KeyRing copy_of_ring(const KeyRing& ring) {
-    KeyRing copy;
-    copy.location = ring.location;
-    copy.token_serial = ring.token_serial;
-    copy.generation = ring.generation;
-    copy.written_at = ring.written_at;
-    copy.period = ring.period;
-    copy.records = copies_of(ring);
-    return copy;
-}
-
 std::unique_ptr<RingRecord> ring_record(const SignedRecord& taken, std::uint64_t destroy_at) {
     const auto& from = taken.record;
     auto record = std::make_unique<RingRecord>();
@@ -125,7 +107,7 @@ void Machine::adopt_ring(const std::shared_ptr<const KeyRing>& there, const Poli
     const bool is_ours =
         there != nullptr && there->location == self_->location && there->token_serial == memory_.token_serial;
     if (is_ours)
-        ring_ = copy_of_ring(*there);
+        ring_ = copy_of(*there);
     else if (ring_.token_serial != memory_.token_serial)
         ring_ = {};
     unpublished_ = !is_ours || there->period != policy.period;
@@ -244,7 +226,7 @@ void Machine::remember(const Change& change) {
 void Machine::carry_out(const MachineActions& actions, const Now& now) {
     if (actions.empty())
         return;
-    draft_ = copy_of_ring(ring_);
+    draft_ = copy_of(ring_);
     for (const auto& action : actions)
         std::visit([&](const auto& wanted) { act(wanted, now); }, action);
 }
@@ -294,7 +276,7 @@ void Machine::act(const Publish&, const Now& now) {
     // What leaves the ring leaves it though the memory cannot be saved; what comes is remembered already.
     save_if_possible();
     ticket_->publish(draft_);
-    ring_ = copy_of_ring(draft_);
+    ring_ = copy_of(draft_);
     unpublished_ = false;
 }
 
