@@ -6,6 +6,7 @@
 #include "provider/file.hpp"
 
 #include <filesystem>
+#include <optional>
 
 #include <sys/stat.h>
 
@@ -53,13 +54,14 @@ void init_instance(const InitOptions& options) {
                                          in(options, "pins"),          layout.tokens,
                                          in(options, "state"),         in(options, "run")};
     const HeldSignals signals;
+    std::optional<HeldDirectory> held;
     Undo undo;
     if (!fs::exists(options.directory)) {
         undo.make_parents(options.directory);
         make_directory(options.directory, 0755);
         undo.also(options.directory);
     }
-    const Fd held = hold_directory(options.directory);
+    held.emplace(options.directory);
     clear_unfinished(options.directory, parts_within(options.directory, parts));
     refuse_existing(in(options, "stekd.toml"));
     for (const auto& path : parts)

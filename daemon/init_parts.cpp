@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <iostream>
+#include <unistd.h>
 
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -123,16 +124,20 @@ void clear_unfinished(const std::string& configuration, const std::vector<std::s
     fs::remove(configuration + "/" + unfinished_toml);  // last: it is what tells of the others
 }
 
-Fd hold_directory(const std::string& path) {
-    Fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory)
-        throw_errno("cannot open", path);
-    if (::flock(directory.get(), LOCK_EX | LOCK_NB) != 0) {
+HeldDirectory::HeldDirectory(const std::string& directory)
+    : file_(directory + "/init.lock"),
+      lock_(::open(file_.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600)) {
+    if (!lock_)
+        throw_errno("cannot open", file_);
+    if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
-            throw AnotherStekd("another stekctl init is at work in " + path);
-        throw_errno("cannot lock", path);
+            throw AnotherStekd("another stekctl init is at work in " + directory);
+        throw_errno("cannot lock", file_);
     }
-    return directory;
+}
+
+HeldDirectory::~HeldDirectory() {
+    ::unlink(file_.c_str());
 }
 
 HeldSignals::HeldSignals() {

@@ -41,9 +41,20 @@ std::string softhsm_conf(const std::string& tokens);
 /// TokenError naming what it does not refuse, pkcs11::Error, UriError.
 void probe_ticket_token(const Config& config);
 
-/// The directory that init is at work in, held: a second init beside it would take it for one that was
-/// killed. Throws AnotherStekd, std::system_error.
-Fd hold_directory(const std::string& path);
+/// The directory that init is at work in, held by a file in it: a second init beside it would take it for one
+/// that was killed. It outlives Undo.
+class HeldDirectory {
+  public:
+    /// Throws AnotherStekd, std::system_error.
+    explicit HeldDirectory(const std::string& directory);
+    HeldDirectory(const HeldDirectory&) = delete;
+    HeldDirectory& operator=(const HeldDirectory&) = delete;
+    ~HeldDirectory();
+
+  private:
+    std::string file_;
+    Fd lock_;
+};
 
 /// SIGINT, SIGTERM and SIGHUP end the process when this object's life is over: once what was made is removed
 /// again, or whole. It must outlive the Undo. In a process of one thread.

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <filesystem>
+#include <optional>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -108,12 +109,13 @@ void init_system(const InitOptions& options) {
     auto all = parts;
     all.insert(all.end(), {system_vault, vault, scratch_of(vault)});
     const HeldSignals signals;
+    std::optional<HeldDirectory> held;
     Undo undo;
     if (!fs::exists(layout.configuration)) {
         make_directory(layout.configuration, 0755);
         undo.also(layout.configuration);
     }
-    const Fd held = hold_directory(layout.configuration);
+    held.emplace(layout.configuration);
     auto unfinished = parts;
     unfinished.push_back(scratch_of(system_vault));  // a vault in its place may be another's, and holds keys
     clear_unfinished(layout.configuration, unfinished);
