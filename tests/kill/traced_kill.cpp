@@ -108,13 +108,21 @@ class Tracee {
     [[nodiscard]] std::string created() const {
         if (info_.entry.nr != SYS_openat || (info_.entry.args[2] & O_CREAT) == 0)
             return {};
-        // Up to the end of its page: what lies beyond may not be there.
+        // Page by page: what lies beyond its end may not be there.
         constexpr std::size_t page = 4096;
-        std::array<char, page> text{};
-        const std::uint64_t address = info_.entry.args[1];
-        iovec here{text.data(), page - address % page}, there{reinterpret_cast<void*>(address), here.iov_len};
-        const auto got = ::process_vm_readv(pid_, &here, 1, &there, 1, 0);
-        return got <= 0 ? std::string() : std::string(text.data(), ::strnlen(text.data(), here.iov_len));
+        std::string text;
+        for (std::uint64_t at = info_.entry.args[1]; text.size() < page;) {
+            std::array<char, page> part{};
+            iovec here{part.data(), page - at % page}, there{reinterpret_cast<void*>(at), here.iov_len};
+            if (::process_vm_readv(pid_, &here, 1, &there, 1, 0) <= 0)
+                return {};
+            const auto size = ::strnlen(part.data(), here.iov_len);
+            text.append(part.data(), size);
+            if (size < here.iov_len)
+                break;
+            at += size;
+        }
+        return text;
     }
     [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
     [[nodiscard]] pid_t pid() const noexcept { return pid_; }
