@@ -24,22 +24,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string& location_of(const FleetConfig& config) {
-    if (!config.location)
-        throw daemon::ConfigError(config.file + ": there is no [location], so there is no vault here");
-    return config.location->name;
-}
-
-const std::string& own_state(const FleetConfig& config) {
-    refuse_as_root_of_anothers(config.state);
-    return config.state;
-}
-
 /// The lists first: a token is not asked for a party that nobody can look up.
 struct CeremonyDesk {
     explicit CeremonyDesk(const std::string& file)
         : config(load_fleet_config(file)),
-          lists(own_state(config), read_root_key(config.root), location_of(config)) {
+          lists(own_state(config), read_root_key(config.root), require_location(config).name) {
         try {
             lists.refresh(*make_directory_engine(config.engine_directory));
         } catch (const EngineError& error) {

@@ -118,6 +118,12 @@ void require_role(const FleetConfig& config) {
                                   "[location] or [machine]");
 }
 
+const FleetConfig::Location& require_location(const FleetConfig& config) {
+    if (!config.location)
+        throw daemon::ConfigError(config.file + ": there is no [location], so there is no vault here");
+    return *config.location;
+}
+
 bool is_fleet_config(const std::string& file) {
     return daemon::parse_toml(file).contains("engine");
 }

@@ -63,6 +63,9 @@ FleetConfig load_fleet_config(const std::string& file);
 /// For stekd. Throws ConfigError if there is no role.
 void require_role(const FleetConfig& config);
 
+/// For what takes a vault. Throws ConfigError if there is none here.
+const FleetConfig::Location& require_location(const FleetConfig& config);
+
 /// The settings that a stekd of any kind has; of a machine, its key ring and ticket token too.
 daemon::Config common_config(const FleetConfig& config);
 

@@ -14,11 +14,6 @@
 namespace stek::fleet {
 namespace {
 
-const std::string& checked_state(const FleetConfig& config) {
-    refuse_as_root_of_anothers(config.state);
-    return config.state;
-}
-
 std::string location_of(const FleetConfig& config) {
     return config.location ? config.location->name : "";
 }
@@ -46,9 +41,14 @@ void refuse_as_root_of_anothers(const std::string& state) {
                               "it as that user (runuser -u " + name + " -- stekctl fleet ...)");
 }
 
+const std::string& own_state(const FleetConfig& config) {
+    refuse_as_root_of_anothers(config.state);
+    return config.state;
+}
+
 ListDesk::ListDesk(FleetConfig config)
     : config_(std::move(config)),
-      held_(checked_state(config_)),
+      held_(own_state(config_)),
       root_(read_root_key(config_.root)),
       lists_(config_.state, root_, location_of(config_)),
       engine_(make_directory_engine(config_.engine_directory)) {

@@ -63,5 +63,7 @@ class ListDesk {
 /// Throws ConfigError if root would leave files in a state directory of another user's that this one could
 /// not read any more.
 void refuse_as_root_of_anothers(const std::string& state);
+/// The state directory, after that question.
+const std::string& own_state(const FleetConfig& config);
 
 }  // namespace stek::fleet

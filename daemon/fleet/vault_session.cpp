@@ -3,18 +3,9 @@
 #include "provider/vault.hpp"
 
 namespace stek::fleet {
-namespace {
-
-const FleetConfig::Location& location_of(const FleetConfig& config) {
-    if (!config.location)
-        throw daemon::ConfigError(config.file + ": there is no [location], so there is no vault here");
-    return *config.location;
-}
-
-}  // namespace
 
 VaultSession::VaultSession(const FleetConfig& config)
-    : location_(location_of(config).name),
+    : location_(require_location(config).name),
       vault_(config.location->vault),
       token_(config, config.location->token, vault_mechanisms()) {
     Chain(token_.session()).destroy_older();
