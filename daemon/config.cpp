@@ -74,11 +74,11 @@ void refuse_shared_places(const Config& config) {
             if (place->path == other->path)
                 throw ConfigError(config.file + ": " + place->key + ": " + place->path.string() +
                                   " is that of " + other->key + " already");
-    const auto is_keyrings = [&](const Place& place) {
-        return place.key == std::string("stats") &&
-               place.path / "" == std::filesystem::path(config.keyring).lexically_normal().parent_path() / "";
+    const auto normal = [](const std::filesystem::path& directory) {
+        return directory.lexically_normal() / "";
     };
-    if (std::ranges::any_of(places, is_keyrings))
+    if (!config.stats.empty() &&
+        normal(config.stats) == normal(std::filesystem::path(config.keyring).parent_path()))
         throw ConfigError(config.file +
                           ": stats: servers write there, it must not be the directory of the key ring");
 }

@@ -143,8 +143,9 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     const ContextFacts* end = settings.audience_replaces ? nullptr : facts_of(call);
     const bool came_true =
         by_our_ticket && has_come_true(call.libssl, call.ssl, call.connection.outlook, end);
+    const ContextFacts* stands_for = came_true ? call.connection.outlook.end.facts : end;
     const bool later = goes_on(call);
-    if (later && (came_true ? call.connection.outlook.end.facts : end) != call.connection.sealed_as) {
+    if (later && stands_for != call.connection.sealed_as) {
         // The program asks for other client certificates by now, as Apache does for some of its resources.
         // That is not where the next connection begins: nothing is learned from it, nor would a ticket lead
         // there.
@@ -152,7 +153,7 @@ int seal(const Call& call, unsigned char* key_name, unsigned char* iv, EVP_CIPHE
     }
     call.connection.used = true;
     if (!later) {
-        call.connection.sealed_as = came_true ? call.connection.outlook.end.facts : end;
+        call.connection.sealed_as = stands_for;
         call.connection.sealed_in = client_random(call);
         // Of a resumed connection libssl knows the session's name only on TLS 1.2: its outlook has it.
         if (end != nullptr && by_our_ticket) {
