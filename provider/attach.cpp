@@ -10,6 +10,7 @@
 #include <atomic>
 #include <ctime>
 #include <new>
+#include <string>
 
 #include <openssl/crypto.h>
 
@@ -21,6 +22,17 @@ std::atomic<ProviderContext*> attached{nullptr};
 int ctx_index = -1;
 int ssl_index = -1;
 std::atomic<bool> announced{false};
+
+/// Why this OpenSSL cannot be attached to; null if it can.
+const char* unfit(unsigned long version) noexcept {
+    constexpr unsigned long first_that_declines_well = 0x30000060UL, first_of_another_order = 0x30200000UL;
+    if (version < first_that_declines_well) {
+        return "OpenSSL before 3.0.6 sends a malformed message for a declined ticket";
+    }
+    // There ex_data's functions run before an SSL has its SSL_CTX and after its session is gone: where a
+    // connection began and ended, which keeps clients of one context out of another, would not be known.
+    return version >= first_of_another_order ? "OpenSSL 3.2 and later are not known yet" : nullptr;
+}
 
 void take_over(const LibSsl& ssl, SSL_CTX* ctx) noexcept {
     ssl.set_ticket_callback(ctx, ticket_callback);
@@ -44,10 +56,14 @@ void ctx_new(void* parent, void*, CRYPTO_EX_DATA* data, int index, long, void*) 
     const LibSsl* ssl = LibSsl::load();
     announce(ssl);
     if (ssl == nullptr) {
+        TlsContext::one_is_not_known();
         return;
     }
     auto* state = new (std::nothrow) TlsContext(*ssl, static_cast<SSL_CTX*>(parent));
-    if (state != nullptr && CRYPTO_set_ex_data(data, index, state) != 1) {
+    if (state == nullptr) {
+        TlsContext::one_is_not_known();
+    } else if (CRYPTO_set_ex_data(data, index, state) != 1) {
+        TlsContext::one_is_not_known();
         delete state;
     }
     take_over(*ssl, static_cast<SSL_CTX*>(parent));
@@ -118,9 +134,8 @@ ProviderContext* attached_provider() noexcept {
 }
 
 bool attach_to_tls(ProviderContext& context) noexcept {
-    if (OpenSSL_version_num() < 0x30000060L) {
-        journal::send(journal::Level::error,
-                      "not attached: OpenSSL before 3.0.6 sends a malformed message for a declined ticket",
+    if (const char* reason = unfit(OpenSSL_version_num())) {
+        journal::send(journal::Level::error, std::string("not attached: ") + reason,
                       {{"STEK_STATE", "not-attached"}});
         return false;
     }

@@ -20,6 +20,9 @@ struct TlsContext {
     TlsContext(const TlsContext&) = delete;
     TlsContext& operator=(const TlsContext&) = delete;
 
+    /// There is an SSL_CTX that has no such object: no memory for it, or it was made before we attached.
+    static void one_is_not_known() noexcept;
+
     SSL_CTX* const ctx;
     const std::uint64_t id;           ///< never the same twice in a process
     const bool may_serve;             ///< not made for clients only

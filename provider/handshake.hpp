@@ -24,4 +24,12 @@ inline bool handshakes_anew(const LibSsl& libssl, const SSL* ssl) noexcept {
     return !is_tls13(libssl, ssl) && libssl.finished(ssl, &none, 0) > 0;
 }
 
+/// Whether a client was asked to try again, and now does (TLS 1.3: HelloRetryRequest), with the extensions of
+/// this ClientHello not taken yet. To ask for the group itself would be no good: there is no session to look
+/// into yet.
+inline bool is_second_hello(const LibSsl& libssl, SSL* ssl) noexcept {
+    constexpr long how_many = -1;
+    return is_tls13(libssl, ssl) && libssl.ctrl(ssl, SSL_CTRL_GET_SHARED_GROUP, how_many, nullptr) != 0;
+}
+
 }  // namespace stek

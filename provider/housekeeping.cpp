@@ -58,6 +58,8 @@ void wait_until_nothing_is_touched() noexcept {
 void watch_exit_and_forks() {
     static thread_local bool held = false;
     static const int at_exit = std::atexit(wait_until_nothing_is_touched);
+    // A program may end OpenSSL and live on.
+    static const int at_cleanup = OPENSSL_atexit(wait_until_nothing_is_touched);
     static const int at_fork = pthread_atfork(
         [] {
             auto lock = lock_for_a_while(working(), wait_for_chore);
@@ -78,6 +80,7 @@ void watch_exit_and_forks() {
             beds().clear();
         });
     static_cast<void>(at_exit);
+    static_cast<void>(at_cleanup);
     static_cast<void>(at_fork);
 }
 

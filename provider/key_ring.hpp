@@ -32,6 +32,12 @@ enum class OaepHash : std::uint8_t { sha1 = 1, sha256 = 2 };
 
 /// One STEK, for this location and (epoch, revision). Times are Unix seconds; the wall clock only selects.
 struct RingRecord {
+    RingRecord() = default;
+    RingRecord(const RingRecord&) = delete;
+    RingRecord& operator=(const RingRecord&) = delete;
+    /// Who finds a wrapped key and, elsewhere, its pair has the STEK: it is wiped, too.
+    ~RingRecord() { OPENSSL_cleanse(wrapped_key.data(), wrapped_key.size()); }
+
     std::uint64_t epoch = 0;
     std::uint32_t revision = 0;
     std::int64_t not_before = 0;  ///< seals from here

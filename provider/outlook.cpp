@@ -21,6 +21,12 @@ bool asks(const ContextFacts* facts) noexcept {
     return facts == nullptr || facts->verify_mode != SSL_VERIFY_NONE;
 }
 
+/// Whoever was let in as `end` says is let in as `facts` say: things that are given to the SSL later may make
+/// it ask for more than its context does, but no less.
+bool asks_no_more(const ContextFacts* facts, const ContextFacts* end) noexcept {
+    return facts != nullptr && end != nullptr && (facts->verify_mode & ~end->verify_mode) == 0;
+}
+
 /// As `end`, but for the certificate, which nobody can serve without.
 bool has_no_certificate_yet(const ContextFacts* facts, const ContextFacts& end) noexcept {
     return facts != nullptr && facts->spki.empty() && same_clients(facts, &end);
@@ -30,18 +36,35 @@ bool is_switched(Way way) noexcept {
     return way != Way::stayed && way != Way::given;
 }
 
+bool is_switched_after(Way way) noexcept {
+    return way == Way::switched_after || way == Way::switched_when_resumed;
+}
+
 /// What a resumed connection shows that stayed where it began: the program sends the name elsewhere, or gives
 /// the SSL things, in its certificate callback. If not, it has stopped to do so since: which must not let a
 /// client in whom this context does not know.
 bool may_stay(const Outlook& outlook) noexcept {
-    return outlook.end.way == Way::given ||
-           (is_switched(outlook.end.way) &&
-            (!asks(outlook.began_as) || same_clients(outlook.began_as, outlook.end.facts)));
+    switch (outlook.end.way) {
+        case Way::given:
+            return asks_no_more(outlook.began_as, outlook.end.facts);
+        case Way::stayed:
+        case Way::switched_when_resumed:
+            return false;
+        default:
+            return !asks(outlook.began_as) || same_clients(outlook.began_as, outlook.end.facts);
+    }
 }
 
 bool is_where_it_began(const LibSsl& libssl, SSL* ssl, const Outlook& outlook,
                        const ContextFacts* end) noexcept {
     return libssl.get_ctx(ssl) == outlook.began_in && end == outlook.began_as;
+}
+
+/// Contexts of before we attached are found where connections end in them.
+void note_context(const LibSsl& libssl, const SSL_CTX* ctx) noexcept {
+    if (context_of(libssl, ctx) == nullptr) {
+        TlsContext::one_is_not_known();
+    }
 }
 
 /// A name that was never met goes nowhere: unless the process has contexts that ask for client certificates
@@ -71,17 +94,21 @@ Outlook look_ahead(const LibSsl& libssl, SSL* ssl, const Connection& connection,
     outlook.began_as = facts_of(libssl, ssl);
     outlook.end.facts = outlook.began_as;
     if (handshakes_anew(libssl, ssl)) {
+        outlook.unknown = may_switch_client_authentication(libssl, outlook.began_in, asks(outlook.began_as));
         return outlook;
     }
     // Held against what came true when the next ticket is made, if one is made each time.
     const bool is_checked = is_tls13(libssl, ssl) && libssl.num_tickets(ssl) != 0;
-    const bool moved = outlook.began_in != connection.first_ctx;
+    // By this ClientHello: where a client was asked to try again (HelloRetryRequest), its first one may have
+    // had another name.
+    const bool moved = outlook.began_in != connection.first_ctx && !is_second_hello(libssl, ssl);
     const Forecast last = forecast(outlook.route);
     if (last.facts == nullptr) {
-        look_at_unmet(libssl, ssl, moved && !connection.used, outlook);
+        const bool is_chosen = moved && !connection.used && (is_checked || !is_tls13(libssl, ssl));
+        look_at_unmet(libssl, ssl, is_chosen, outlook);
         return outlook;
     }
-    if (moved && last.facts != outlook.began_as && last.way != Way::switched_after) {
+    if (moved && last.facts != outlook.began_as && !is_switched_after(last.way)) {
         // Chosen already, by what this client can do.
         outlook.end.way = Way::switched_before;
         outlook.unknown = !is_checked && !same_clients(outlook.began_as, last.facts);
@@ -95,7 +122,8 @@ Outlook look_ahead(const LibSsl& libssl, SSL* ssl, const Connection& connection,
     // not known of it yet. The full handshake will tell.
     outlook.unknown |= last.way == Way::stayed && outlook.began_as != last.facts &&
                        !has_no_certificate_yet(outlook.began_as, *last.facts);
-    outlook.unknown |= last.way == Way::switched_unless_resumed && !may_stay(outlook);
+    outlook.unknown |=
+        (last.way == Way::switched_unless_resumed || last.way == Way::given) && !may_stay(outlook);
     return outlook;
 }
 
@@ -112,15 +140,17 @@ void learn_from_resumed(const LibSsl& libssl, SSL* ssl, const Connection& connec
     const Outlook& outlook = connection.outlook;
     const SSL_CTX* const ctx = libssl.get_ctx(ssl);
     const bool stayed = ctx == connection.first_ctx;
-    if (is_switched(outlook.end.way) && outlook.end.facts != nullptr &&
-        is_where_it_began(libssl, ssl, outlook, &end) && &end != outlook.end.facts) {
+    note_context(libssl, ctx);
+    if (is_switched(outlook.end.way) && outlook.end.way != Way::switched_when_resumed &&
+        outlook.end.facts != nullptr && is_where_it_began(libssl, ssl, outlook, &end) &&
+        &end != outlook.end.facts) {
         learn_route(outlook.route, *outlook.end.facts, Way::switched_unless_resumed);
     } else if (!came_true) {
-        learn_route(outlook.route, end, stayed ? Way::stayed : Way::switched_after);
+        learn_route(outlook.route, end, stayed ? Way::stayed : Way::switched_when_resumed);
     } else if (outlook.end.facts != nullptr) {
         const Way way = stayed                    ? outlook.end.way
                         : ctx == outlook.began_in ? Way::switched_before
-                                                  : Way::switched_after;
+                                                  : Way::switched_when_resumed;
         learn_route(outlook.route, *outlook.end.facts, way);
     }
 }
@@ -143,6 +173,7 @@ void learn_from_full(const LibSsl& libssl, SSL* ssl, const Connection& connectio
     const RouteKey route = route_of(libssl, ssl, connection, server_name);
     const SSL_CTX* const ctx = libssl.get_ctx(ssl);
     const Outlook& outlook = connection.outlook;
+    note_context(libssl, ctx);
     const Forecast before = forecast(route);
     const bool as_before = before.facts == &end;
     Way way = Way::stayed;
@@ -151,7 +182,8 @@ void learn_from_full(const LibSsl& libssl, SSL* ssl, const Connection& connectio
             way = Way::given;
         }
     } else if (as_before &&
-               (before.way == Way::switched_unless_resumed || (!ticket_offered && is_switched(before.way)))) {
+               (before.way == Way::switched_unless_resumed || before.way == Way::switched_when_resumed ||
+                (!ticket_offered && is_switched(before.way)))) {
         way = before.way;
     } else {
         way = !ticket_offered           ? Way::switched

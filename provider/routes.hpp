@@ -33,6 +33,7 @@ enum class Way : std::uint8_t {
     switched_before,  ///< before a ticket is looked at: in the client hello callback (HAProxy, Apache)
     switched_after,   ///< after that: in the servername callback (nginx, Python), as far as is known
     switched_unless_resumed,  ///< in the certificate callback: a resumed one was seen to stay
+    switched_when_resumed,    ///< in the servername callback: a resumed one was seen to be switched
 };
 
 struct Forecast {

@@ -46,9 +46,13 @@ TlsContext::TlsContext(const LibSsl& ssl, SSL_CTX* ctx) noexcept
         const std::lock_guard lock(contexts().mutex);
         contexts().all.push_back(this);
     } catch (const std::exception&) {
-        all_contexts_known.store(false);
+        one_is_not_known();
     }
     doubt_routes();
+}
+
+void TlsContext::one_is_not_known() noexcept {
+    all_contexts_known.store(false);
 }
 
 TlsContext::~TlsContext() {

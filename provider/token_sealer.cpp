@@ -12,6 +12,9 @@ namespace stek {
 namespace {
 
 std::atomic<std::uint64_t> next_id{1};
+/// stekd destroys a pair right after the ring without its last record is there, or before. Where it was
+/// killed in between, that may take longer: then with each look at the ring.
+constexpr unsigned looks_in_a_row = 2, most_looks_for_a_pair = 100;
 
 }  // namespace
 
@@ -166,6 +169,7 @@ void TokenSealer::take_key(Local& mine, const std::shared_ptr<const KeyRing>& ri
         try {
             auto key = std::make_shared<Key>();
             key->name = record.name;
+            key->pair = record.pair;
             key->handle = unwrap_stek(next->link->keys, record);
             next->keys.push_back(std::move(key));
         } catch (const std::exception&) {
@@ -191,6 +195,28 @@ void TokenSealer::keep_keys_of(const KeyRing* ring, std::shared_ptr<Table>& next
     // Published first: a thread whose call fails under an old table is then told from a broken token.
     publish(std::make_shared<Table>(*next));
     destroy(next->link, gone);
+    for (const auto& key : gone) {
+        const bool used = ring != nullptr && std::ranges::any_of(ring->records, [&](const auto& known) {
+                              return known->pair == key->pair;
+                          });
+        if (!used) {
+            left_pairs_.push_back({key->pair, 0});
+        }
+    }
+}
+
+// SoftHSM, in whose memory a pair stays that another process has destroyed in the token, lets go of it when
+// it next looks into the token. False if one should be looked for once more soon.
+bool TokenSealer::look_for_left_pairs() noexcept {
+    std::erase_if(left_pairs_, [&](LeftPair& left) {
+        try {
+            return !table_ || !table_->link || ++left.looks > most_looks_for_a_pair ||
+                   find_ticket_pair(table_->link->keys, left.pair) == CK_INVALID_HANDLE;
+        } catch (const std::exception&) {
+            return true;  // the token is down: when it is back, it is read anew
+        }
+    });
+    return std::ranges::all_of(left_pairs_, [](const auto& left) { return left.looks >= looks_in_a_row; });
 }
 
 void TokenSealer::destroy(const std::shared_ptr<TokenLink>& link,
@@ -258,7 +284,8 @@ bool TokenSealer::keep_only(const std::shared_ptr<const KeyRing>& ring) noexcept
             next->ring = ring;
             keep_keys_of(ring.get(), next);
         }
-        return destroy_keys_of_given_up_links();
+        const bool seen_to_be_gone = look_for_left_pairs();
+        return destroy_keys_of_given_up_links() && seen_to_be_gone;
     } catch (const std::exception&) {
         relink_.store(true);
         return false;

@@ -65,6 +65,7 @@ class TokenSealer final : public Sealer {
     void keep_keys_of(const KeyRing* ring, std::shared_ptr<Table>& next);
     void destroy(const std::shared_ptr<TokenLink>& link, const std::vector<std::shared_ptr<const Key>>& keys);
     bool destroy_keys_of_given_up_links() noexcept;
+    bool look_for_left_pairs() noexcept;
     std::shared_ptr<TokenLink> connect(Local& mine, const std::string& serial);
     void watch_exit_and_forks();  // before the first call; throws TokenError in a process that may make none
     bool hold_calls() noexcept;   // nobody is in the module from here on, nobody changes the table
@@ -82,6 +83,12 @@ class TokenSealer final : public Sealer {
     const std::shared_ptr<CallGate> gate_;  // shared with threads that outlive the sealer
     std::mutex mutex_;                      // guards table_ and whatever changes it
     std::shared_ptr<const Table> table_;
+    /// Pairs that no record needs any more, and how many times they were looked for since.
+    struct LeftPair {
+        PairId pair;
+        unsigned looks;
+    };
+    std::vector<LeftPair> left_pairs_;
     std::vector<std::shared_ptr<TokenLink>> given_up_links_;  // whose keys may still be there
     std::atomic<std::uint64_t> sequence_{1};
     std::atomic<bool> relink_{false};  // the link is broken: connect anew at the next prepare

@@ -17,6 +17,7 @@ inline constexpr std::chrono::milliseconds wait_for_calls_to_end{500};
 
 struct TokenSealer::Key {
     KeyName name{};
+    PairId pair{};
     CK_OBJECT_HANDLE handle = CK_INVALID_HANDLE;
     mutable std::atomic<std::uint64_t> sealed{0};
 };

@@ -1,8 +1,13 @@
 // The token sealer and the life of its process: forks, and the module's exit handlers.
 #include "provider/token_sealer_parts.hpp"
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
+#include <ctime>
+#include <memory>
 #include <pthread.h>
+#include <vector>
 
 namespace stek {
 namespace {
@@ -13,6 +18,33 @@ std::atomic<TokenSealer*> serving{nullptr};
 /// This process was forked while a thread of its parent hung in the module: whoever calls that here may wait
 /// for ever, for locks that nobody holds.
 std::atomic<bool> cut_off{false};
+
+constexpr long one_second = 1'000'000'000;  // nanoseconds
+
+/// What is started meanwhile takes no signals.
+class NoSignals {
+  public:
+    NoSignals() noexcept {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  private:
+    sigset_t before_{};
+};
+
+void* destroy_keys_of(void* links) {
+    const std::unique_ptr<std::vector<std::shared_ptr<TokenLink>>> own(
+        static_cast<std::vector<std::shared_ptr<TokenLink>>*>(links));
+    for (const auto& link : *own) {
+        link->destroy_inherited_keys();
+    }
+    return nullptr;
+}
 
 /// For who closes the gate and is not inside it.
 const CallGate::Slot& no_slot() noexcept {
@@ -95,12 +127,33 @@ void TokenSealer::release_calls() noexcept {
     mutex_.unlock();
 }
 
+// By a thread of its own: others may use the module too, and if one of their threads was in it at the fork,
+// it is locked for ever in this child, which wants to go on.
 void TokenSealer::destroy_inherited_keys() noexcept {
-    if (table_ && table_->link) {
-        table_->link->destroy_inherited_keys();
-    }
-    for (const auto& link : given_up_links_) {
-        link->destroy_inherited_keys();
+    try {
+        auto links = std::make_unique<std::vector<std::shared_ptr<TokenLink>>>(given_up_links_);
+        if (table_ && table_->link) {
+            links->push_back(table_->link);
+        }
+        if (links->empty()) {
+            return;
+        }
+        const NoSignals none;
+        pthread_t thread{};
+        if (pthread_create(&thread, nullptr, destroy_keys_of, links.get()) != 0) {
+            return;  // they go with the process
+        }
+        static_cast<void>(links.release());
+        timespec until{};
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += std::chrono::nanoseconds(wait_for_calls_to_end).count();
+        until.tv_sec += until.tv_nsec / one_second;
+        until.tv_nsec %= one_second;
+        if (pthread_clockjoin_np(thread, nullptr, CLOCK_MONOTONIC, &until) != 0) {
+            pthread_detach(thread);
+        }
+    } catch (const std::exception&) {
+        return;
     }
 }
 

@@ -11,6 +11,9 @@
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
 
 namespace stek::test {
 namespace {
@@ -20,15 +23,32 @@ BOOST_TEST_GLOBAL_FIXTURE(Scene);
 constexpr unsigned workers = 2;
 constexpr auto promised = std::chrono::seconds(2);
 
-/// The STEK itself, as who reads SoftHSM's files has it.
-std::vector<std::uint8_t> stek_of(const Instance& instance, const RingRecord& record) {
+/// All by which tickets under a key can be opened, as who reads SoftHSM's files has it.
+struct Needles {
+    std::vector<std::uint8_t> stek, exponent, wrapped_key;
+};
+
+std::vector<std::uint8_t> number_of(const attack::Key& pair, const char* name) {
+    BIGNUM* number = nullptr;
+    BOOST_REQUIRE(EVP_PKEY_get_bn_param(pair.get(), name, &number) == 1);
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(BN_num_bytes(number)));
+    BN_bn2bin(number, bytes.data());
+    BN_clear_free(number);
+    return bytes;
+}
+
+Needles needles_of(const Instance& instance, const RingRecord& record) {
     const auto token = daemon::softhsm_token_directory(instance.directory() / "softhsm2.conf",
                                                        instance.ring()->token_serial);
     const attack::Key pair = attack::private_half_in(token, record.pair);
     BOOST_REQUIRE(pair);
-    auto stek = attack::unwrapped_outside(pair, record);
-    BOOST_REQUIRE(stek.size() == 32U);
-    return stek;
+    // Memory that was freed has lost its first bytes to the allocator.
+    constexpr std::ptrdiff_t lost = 32;
+    Needles needles{attack::unwrapped_outside(pair, record),
+                    number_of(pair, OSSL_PKEY_PARAM_RSA_D),
+                    {record.wrapped_key.begin() + lost, record.wrapped_key.end()}};
+    BOOST_REQUIRE(needles.stek.size() == 32U);
+    return needles;
 }
 
 BOOST_DATA_TEST_CASE(what_is_revoked_leaves_an_idle_worker, versions, version) {
@@ -50,10 +70,12 @@ BOOST_DATA_TEST_CASE(what_is_revoked_leaves_an_idle_worker, versions, version) {
     const auto ring = instance.ring();
     const RingRecord* record = record_of(*ring, last.ticket);
     BOOST_REQUIRE(record != nullptr);
-    const auto stek = stek_of(instance, *record);
+    const auto needles = needles_of(instance, *record);
     const Bytes admission_key = record->admission_key.bytes();
     for (const pid_t worker : visited) {
-        BOOST_REQUIRE(tests::times_in_memory(worker, stek) > 0U);
+        for (const auto& needle : {needles.stek, needles.exponent, needles.wrapped_key}) {
+            BOOST_REQUIRE(tests::times_in_memory(worker, needle) > 0U);
+        }
         BOOST_REQUIRE(tests::times_in_memory(worker, admission_key) > 0U);
     }
 
@@ -61,10 +83,18 @@ BOOST_DATA_TEST_CASE(what_is_revoked_leaves_an_idle_worker, versions, version) {
     for (const pid_t worker : visited) {
         BOOST_TEST(eventually(
             [&] {
-                return tests::times_in_memory(worker, stek) == 0 &&
+                return tests::times_in_memory(worker, needles.stek) == 0 &&
                        tests::times_in_memory(worker, admission_key) == 0;
             },
             promised));
+    }
+    // And neither pair nor wrapped key, of which old copies may be had elsewhere.
+    for (const pid_t worker : visited) {
+        for (const auto& [what, needle] :
+             {std::pair{"exponent", &needles.exponent}, {"wrapped key", &needles.wrapped_key}}) {
+            BOOST_TEST(eventually([&] { return tests::times_in_memory(worker, *needle) == 0; }, 2 * promised),
+                       what << " is still there " << tests::times_in_memory(worker, *needle) << " times");
+        }
     }
     BOOST_TEST(!connect(terms).ticket.empty());
 }

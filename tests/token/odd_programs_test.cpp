@@ -1,19 +1,26 @@
 // Programs that do what few do, and work without the provider. Each case in a process of its own.
 #define BOOST_TEST_MODULE odd_programs
+#include "pkcs11/cryptoki.hpp"
+#include "provider/ring_file.hpp"
 #include "tests/fixtures/child.hpp"
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
 
+#include <csignal>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <iterator>
 #include <pthread.h>
 #include <string>
+#include <thread>
+#include <unistd.h>
 
 #include <boost/test/unit_test.hpp>
 #include <openssl/conf.h>
 #include <openssl/crypto.h>
 #include <openssl/tls1.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 using namespace stek::tests;
 
@@ -173,4 +180,71 @@ BOOST_AUTO_TEST_CASE(the_provider_is_in_two_library_contexts) {
     const Ctx server = server_ctx(world.identity);
     BOOST_TEST(world.serves(server.get()));
     ::alarm(0);
+}
+
+// SoftHSM is locked in a child whose parent had another thread in it; the child wants to go on all the same.
+BOOST_AUTO_TEST_CASE(another_part_of_the_program_uses_the_token_while_it_forks) {
+    const World world;
+    world.load();
+    const Ctx server = server_ctx(world.identity);
+    BOOST_REQUIRE(world.serves(server.get()));
+    void* const library = dlopen(softhsm_module, RTLD_NOW);
+    BOOST_REQUIRE(library != nullptr);
+    const auto get = reinterpret_cast<CK_C_GetFunctionList>(dlsym(library, "C_GetFunctionList"));
+    CK_FUNCTION_LIST* functions = nullptr;
+    BOOST_REQUIRE(get(&functions) == CKR_OK);
+    CK_SLOT_ID slots[8];
+    CK_ULONG count = std::size(slots);
+    BOOST_REQUIRE(functions->C_GetSlotList(CK_TRUE, slots, &count) == CKR_OK);
+    std::jthread other([&](const std::stop_token& stop) {
+        while (!stop.stop_requested()) {
+            CK_SESSION_HANDLE session = 0;
+            if (functions->C_OpenSession(slots[0], CKF_SERIAL_SESSION, nullptr, nullptr, &session) == CKR_OK)
+                functions->C_CloseSession(session);
+        }
+    });
+    constexpr int forks = 60;
+    int hung = 0;
+    for (int i = 0; i < forks; ++i) {
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        int status = 0;
+        bool ended = false;
+        for (unsigned j = 0; !ended && j < 100 * patience; ++j) {
+            ended = waitpid(child, &status, WNOHANG) == child;
+            if (!ended)
+                usleep(10'000);
+        }
+        if (!ended) {
+            ++hung;
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            break;
+        }
+        BOOST_TEST((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    }
+    BOOST_TEST(hung == 0);
+}
+
+BOOST_AUTO_TEST_CASE(openssl_is_ended_by_the_program_which_lives_on) {
+    const int status = in_child([] {
+        World world;
+        world.load();
+        {
+            const Ctx server = server_ctx(world.identity);
+            if (!world.serves(server.get()))
+                return 2;
+        }
+        auto later = stek::copy_of(world.ring.ring());
+        ++later.generation;
+        const stek::Secret file = stek::encode_ring(later);
+        OPENSSL_cleanup();
+        stek::replace_ring_file(world.ring.path(), file.bytes(), {});
+        sleep(2);  // it is looked at each second
+        unlink(world.ring.path().c_str());
+        sleep(2);
+        _exit(0);
+    });
+    BOOST_TEST(status == 0);
 }

@@ -539,3 +539,247 @@ BOOST_AUTO_TEST_CASE(an_anonymous_client_is_served_where_a_certificate_is_option
         }
     }
 }
+
+// --- what one outlook cannot know: each ends in a full handshake, which the context then may refuse ---
+
+namespace {
+
+int anybody(int, X509_STORE_CTX*) {
+    return 1;
+}
+
+/// Names lead to other contexts by the servername callback, as in nginx, whose target may make no tickets.
+struct Names {
+    explicit Names(const Identity& identity) : front(server_ctx(identity)) {
+        SSL_CTX_set_tlsext_servername_callback(front.get(), go);
+        SSL_CTX_set_tlsext_servername_arg(front.get(), this);
+    }
+    Names(const Names&) = delete;
+    Names& operator=(const Names&) = delete;
+    static int go(SSL* ssl, int*, void* self) {
+        const auto& names = *static_cast<Names*>(self);
+        const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+        const std::string text = name != nullptr ? name : "";
+        SSL_CTX* const to = text == "open.example"     ? names.open
+                            : text == "closed.example" ? names.closed
+                                                       : nullptr;
+        if (to != nullptr) {
+            SSL_set_SSL_CTX(ssl, to);
+            SSL_set_verify(ssl, SSL_CTX_get_verify_mode(to), anybody);
+            if (to == names.closed && names.closed_makes_none) {
+                SSL_set_options(ssl, SSL_OP_NO_TICKET);
+            }
+        }
+        return SSL_TLSEXT_ERR_OK;
+    }
+    Ctx front;
+    SSL_CTX *open = nullptr, *closed = nullptr;
+    bool closed_makes_none = false;
+};
+
+/// Two ends, step by step.
+struct Ends {
+    Ends(SSL_CTX* client_ctx, SSL_CTX* server_ctx)
+        : client(SSL_new(client_ctx)), server(SSL_new(server_ctx)) {
+        BIO *one = nullptr, *other = nullptr;
+        constexpr std::size_t room = 1 << 17;
+        BIO_new_bio_pair(&one, room, &other, room);
+        SSL_set_bio(client, one, one);
+        SSL_set_bio(server, other, other);
+        SSL_set_connect_state(client);
+        SSL_set_accept_state(server);
+    }
+    Ends(const Ends&) = delete;
+    Ends& operator=(const Ends&) = delete;
+    ~Ends() {
+        SSL_free(client);
+        SSL_free(server);
+        ERR_clear_error();
+    }
+    /// Until both are done, or nothing moves any more.
+    bool shake() const {
+        for (int turn = 0; turn < 20 && !(SSL_is_init_finished(client) && SSL_is_init_finished(server));
+             ++turn) {
+            SSL_do_handshake(client);
+            SSL_do_handshake(server);
+        }
+        return SSL_is_init_finished(client) && SSL_is_init_finished(server);
+    }
+    [[nodiscard]] bool nobody_got_into(const SSL_CTX* closed) const {
+        return !(SSL_is_init_finished(server) && SSL_get_SSL_CTX(server) == closed);
+    }
+    SSL *client, *server;
+};
+
+/// In its second ClientHello, the client offers the ticket under the other name.
+struct SecondHello {
+    SSL_SESSION* session;
+    static void on_message(int written, int, int type, const void* bytes, std::size_t size, SSL* ssl,
+                           void* self) {
+        constexpr std::size_t random_at = 6, least = 38;
+        const auto* const message = static_cast<const unsigned char*>(bytes);
+        const bool asks_again = written == 0 && type == SSL3_RT_HANDSHAKE && size > least &&
+                                message[0] == 2 && message[random_at] == 0xCF &&
+                                message[random_at + 1] == 0x21;
+        if (asks_again) {
+            SSL_set_tlsext_host_name(ssl, "closed.example");
+            SSL_set_session(ssl, static_cast<SecondHello*>(self)->session);
+        }
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_second_client_hello_of_another_name_gets_into_nothing) {
+    const World world;
+    const Ctx client = client_ctx(TLS1_3_VERSION);
+    SSL_CTX_set1_groups_list(client.get(), "X25519:P-256");
+    const Ctx open_elsewhere = server_ctx(world.identity);
+    for (const bool by_option : {true, false}) {
+        const Handshake minted = connect(client.get(), open_elsewhere.get(), nullptr, "closed.example");
+        BOOST_REQUIRE(!minted.ticket.empty());
+        Names names(world.identity);
+        const Ctx open = server_ctx(world.identity), closed = world.strict(world.identity, world.ca_one);
+        names.open = open.get();
+        names.closed = closed.get();
+        names.closed_makes_none = by_option;
+        for (SSL_CTX* ctx : {names.front.get(), names.open, names.closed}) {
+            SSL_CTX_set1_groups_list(ctx, "P-256");
+            if (!by_option) {
+                SSL_CTX_set_num_tickets(ctx, 0);
+            }
+        }
+        const Ends ends(client.get(), names.front.get());
+        SSL_set_tlsext_host_name(ends.client, "open.example");
+        SecondHello second{minted.session.get()};
+        SSL_set_msg_callback(ends.client, SecondHello::on_message);
+        SSL_set_msg_callback_arg(ends.client, &second);
+        ends.shake();
+        BOOST_TEST(ends.nobody_got_into(names.closed));
+        // Who keeps to his name is served with one more round, and resumes.
+        const Handshake first = connect(client.get(), names.front.get(), nullptr, "open.example");
+        BOOST_REQUIRE_MESSAGE(first.done, first.error);
+        if (by_option) {
+            BOOST_TEST(connect(client.get(), names.front.get(), first.session.get(), "open.example").resumed);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_renegotiation_under_another_name_gets_into_nothing) {
+    const World world;
+    const Ctx client = client_ctx(TLS1_2_VERSION);
+    const Listener elsewhere(world.identity);
+    const Handshake minted = connect(client.get(), elsewhere.front.get(), nullptr, "closed.example");
+    Names names(world.identity);
+    const Ctx open = server_ctx(world.identity), closed = world.strict(world.identity, world.ca_one);
+    names.open = open.get();
+    names.closed = closed.get();
+    const Ends ends(client.get(), names.front.get());
+    SSL_set_tlsext_host_name(ends.client, "open.example");
+    BOOST_REQUIRE(ends.shake());
+    SSL_set_tlsext_host_name(ends.client, "closed.example");
+    SSL_set_session(ends.client, minted.session.get());
+    SSL_renegotiate(ends.server);
+    SSL_do_handshake(ends.server);
+    char byte = 0;
+    for (int turn = 0; turn < 8; ++turn) {
+        SSL_read(ends.client, &byte, 1);
+        SSL_read(ends.server, &byte, 1);
+    }
+    BOOST_TEST((SSL_session_reused(ends.server) == 0 || SSL_get_SSL_CTX(ends.server) != names.closed));
+}
+
+BOOST_AUTO_TEST_CASE(what_a_program_gives_or_relaxes_is_no_leave_for_ever) {
+    const World world;
+    static const Identity* given;
+    given = &world.ca_two;
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version);
+        const auto at = [&](SSL_CTX* ctx, SSL_SESSION* session) {
+            return connect(client.get(), ctx, session, "a.example");
+        };
+        // The certificate is given in the certificate callback; then the context begins to ask.
+        const Ctx asks_later = server_ctx(world.identity);
+        SSL_CTX_set_cert_cb(
+            asks_later.get(),
+            [](SSL* ssl, void*) {
+                SSL_use_certificate(ssl, given->certificate.get());
+                return SSL_use_PrivateKey(ssl, given->key.get());
+            },
+            nullptr);
+        Handshake last = at(asks_later.get(), nullptr);
+        for (int i = 0; i < 2; ++i) {
+            Handshake next = at(asks_later.get(), last.session.get());
+            BOOST_REQUIRE_MESSAGE(next.done, next.error);
+            last = std::move(next);
+        }
+        BOOST_TEST(last.resumed);
+        SSL_CTX_set_verify(asks_later.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, anybody);
+        for (int i = 0; i < 3; ++i) {
+            BOOST_TEST(!at(asks_later.get(), last.session.get()).done);
+        }
+        // A context asks, and the servername callback lets that be, for as long as the name is public.
+        static bool is_public;
+        is_public = true;
+        const Ctx relaxed = world.strict(world.identity, world.ca_one);
+        SSL_CTX_set_tlsext_servername_callback(
+            relaxed.get(), +[](SSL* ssl, int*, void*) {
+                if (is_public) {
+                    SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
+                }
+                return SSL_TLSEXT_ERR_OK;
+            });
+        last = at(relaxed.get(), nullptr);
+        for (int i = 0; i < 3; ++i) {
+            Handshake next = at(relaxed.get(), last.session.get());
+            BOOST_REQUIRE_MESSAGE(next.done, next.error);
+            last = std::move(next);
+        }
+        is_public = false;
+        for (int i = 0; i < 3; ++i) {
+            BOOST_TEST(!at(relaxed.get(), last.session.get()).done);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_name_that_is_switched_no_more_takes_no_ticket_of_the_other_certificate) {
+    const World world;
+    const Identity other("b.example");
+    for (const int version : versions) {
+        const Ctx client = client_ctx(version), target = server_ctx(other);
+        Listener listener(world.identity, target.get());
+        const auto at = [&](SSL_SESSION* session) {
+            Handshake result = connect(client.get(), listener.front.get(), session, "b.example");
+            BOOST_REQUIRE_MESSAGE(result.done, result.error);
+            return result;
+        };
+        Handshake last = at(nullptr);
+        for (int i = 0; i < 3; ++i) {
+            last = at(last.session.get());
+        }
+        BOOST_REQUIRE(last.resumed);
+        listener.target = nullptr;
+        unsigned taken = 0;
+        for (int i = 0; i < 4; ++i) {
+            taken += at(last.session.get()).resumed ? 1 : 0;
+        }
+        // The first finds it out.
+        BOOST_TEST(taken <= 1U);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_context_of_before_is_reckoned_with) {
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    const Identity identity("a.example"), ca("CA");
+    const Ctx closed = server_ctx(identity);
+    SSL_CTX_set_verify(closed.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, anybody);
+    const World world;
+    const Ctx client = client_ctx(TLS1_2_VERSION), elsewhere = server_ctx(identity);
+    const Handshake minted = connect(client.get(), elsewhere.get(), nullptr, "b.example");
+    BOOST_REQUIRE(!minted.ticket.empty());
+    const Listener listener(identity, closed.get());
+    // Once it was seen, no first contact goes there any more.
+    (void)connect(client.get(), listener.front.get(), nullptr, "b.example", &world.client_one);
+    const Listener new_listener(identity, closed.get());
+    BOOST_TEST(!connect(client.get(), new_listener.front.get(), minted.session.get(), "b.example").done);
+}
