@@ -245,13 +245,16 @@ void look_at_enforcement(Diagnosis& diagnosis, const Site& site) {
 }  // namespace
 
 void diagnose_openssl(Diagnosis& diagnosis) {
-    constexpr unsigned long oldest = 0x30000060UL;  // 3.0.6, OPENSSL_VERSION_NUMBER(3)
+    constexpr unsigned long oldest = 0x30000060UL, too_new = 0x30200000UL;  // OPENSSL_VERSION_NUMBER(3)
     const std::string version = OpenSSL_version(OPENSSL_VERSION);
-    if (OpenSSL_version_num() >= oldest)
-        diagnosis.fine("OpenSSL", version);
-    else
+    if (OpenSSL_version_num() < oldest)
         diagnosis.fail("OpenSSL", version + ": before 3.0.6 a ticket that is declined breaks TLS 1.3",
                        "apt-get install libssl3");
+    else if (OpenSSL_version_num() >= too_new)
+        diagnosis.fail("OpenSSL", version + ": the provider does not attach to 3.2 and later",
+                       "servers that are linked to OpenSSL 3.0 or 3.1");
+    else
+        diagnosis.fine("OpenSSL", version);
 }
 
 void diagnose_tokens(Diagnosis& diagnosis, const Site& site) {
