@@ -1,5 +1,6 @@
 // stekd --once, --check and stekctl status: what they do, what they say, how they leave.
 #define BOOST_TEST_MODULE stekd_once
+#include "daemon/state.hpp"
 #include "expect.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
@@ -306,6 +307,11 @@ BOOST_AUTO_TEST_CASE(a_wrong_configuration_exits_78) {
            instance.config() + ":5: readers: there is no user \"no-such-user\"; each must be a user");
     instance.edit("\"no-such-user\"", "\"nobody\"");
     expect(run({STEK_STEKD, "--config", instance.directory, "--once"}), 78, "is a directory");
+    // Not root's own: stekd may not read it.
+    fs::permissions(instance.config(), fs::perms::owner_read);
+    expect(run({"setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", STEK_STEKD, "--config",
+                instance.config(), "--once"}),
+           78, instance.config() + ": Permission denied");
     BOOST_TEST(run({STEK_STEKD, "--no-such-option"}).exit_code == 64);
     BOOST_TEST(run({STEK_STEKD, "--once", "--check"}).exit_code == 64);
 }
@@ -396,6 +402,23 @@ BOOST_AUTO_TEST_CASE(a_token_that_does_not_enforce_is_refused_unless_allowed) {
     faulty.instance.without_control();
     expect(faulty.instance.status(), 0, "WARNING: the ticket token is weak");
     expect(faulty.instance.check(), 0, "WEAK, as allowed");
+}
+
+// A kill where a key is made must not give its epoch and revision to a second one.
+BOOST_AUTO_TEST_CASE(a_key_is_reserved_before_it_is_made) {
+    FaultyInstance faulty;
+    faulty.module.fail("C_WrapKey", CKR_DEVICE_ERROR);  // the key is there by then
+    BOOST_TEST(faulty.instance.once().exit_code != 0);
+    BOOST_TEST(faulty.module.calls("C_WrapKey") > 0U);
+    const auto state = daemon::StateDirectory::peek(faulty.instance.directory / "state");
+    BOOST_REQUIRE(state.memory.highest_epoch.has_value());
+    const auto reserved = state.memory.highest_revision;
+    faulty.module.clear();
+    BOOST_TEST(faulty.instance.once().exit_code == 0);
+    const auto ring = faulty.instance.ring();
+    BOOST_REQUIRE(ring);
+    for (const auto& record : ring->records)
+        BOOST_TEST((record->epoch > *state.memory.highest_epoch || record->revision > reserved));
 }
 
 // An error at a call: it says so, leaves, and the next run ends the work. Each run makes an RSA pair for the
