@@ -1,7 +1,10 @@
 // What stekd leaves behind of keys whose time is over, and of those that it only passes on.
 #define BOOST_TEST_MODULE traces_stekd
+#include "daemon/state.hpp"
+#include "provider/ticket_token.hpp"
 #include "tests/fixtures/child.hpp"
 #include "tests/token/known_keys.hpp"
+#include "tests/token/open_token.hpp"
 #include "tests/traces/known_instance.hpp"
 #include "tests/traces/search.hpp"
 
@@ -28,6 +31,36 @@ class Stopped {
   private:
     const test::Process& process_;
 };
+
+/// Asked in a process of its own.
+std::set<PairId> pairs_in_ticket_token(const test::StekdInstance& instance) {
+    const auto out = instance.space.path() / "pairs";
+    const int status = tests::in_child([&] {
+        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
+        try {
+            pkcs11::Session session(tests::find_token("pkcs11:token=stekd-ticket?module-path=" +
+                                                      std::string(tests::softhsm_module)),
+                                    pkcs11::Access::read_only);
+            std::string ids;
+            for (const auto& id : list_ticket_pairs(session))
+                ids.append(id.begin(), id.end());
+            test::write_file(out, ids);
+            return 0;
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "%s\n", error.what());
+            return 1;
+        }
+    });
+    BOOST_REQUIRE(status == 0);
+    const auto ids = test::read_file(out);
+    std::set<PairId> pairs;
+    for (std::size_t at = 0; at + PairId().size() <= ids.size(); at += PairId().size()) {
+        PairId id{};
+        std::copy_n(ids.begin() + static_cast<std::ptrdiff_t>(at), id.size(), id.begin());
+        pairs.insert(id);
+    }
+    return pairs;
+}
 
 struct Scene : KnownInstance {
     Scene() {
@@ -68,6 +101,34 @@ struct Scene : KnownInstance {
         }
         const auto start = search.in_start(instance.daemon->pid());
         BOOST_TEST(start.empty(), lines(start));
+    }
+
+    /// Of pairs by their ids: those that records are wrapped to, and the newest of each slot from now on,
+    /// which is made ahead. None of those `before`.
+    void expect_pairs_of_live_keys_alone(const std::set<PairId>& before) {
+        await_rest();
+        const Stopped stopped(*instance.daemon);
+        const auto pairs = pairs_in_ticket_token(instance);
+        std::set<PairId> wanted;
+        const auto ring = instance.ring();
+        for (const auto& record : ring->records) {
+            wanted.insert(record->pair);
+            BOOST_TEST(pairs.contains(record->pair));
+        }
+        std::map<std::int64_t, PairId> ahead;
+        for (const auto& pair : daemon::StateDirectory::peek(instance.directory / "state").memory.pairs)
+            ahead[pair.slot] = pair.id;
+        const auto now = std::time(nullptr);
+        for (const auto& [slot, id] : ahead)
+            if (slot >= now - now % 600)
+                wanted.insert(id);
+        for (const auto& id : pairs) {
+            BOOST_TEST(wanted.contains(id), tests::to_hex(id) + " is of no key");
+            BOOST_TEST(!before.contains(id), tests::to_hex(id) + " is of keys that are over");
+        }
+        // A half that is left alone would be listed; any other object would not.
+        BOOST_TEST(test::object_files(instance.token_directory(ring->token_serial)).size() ==
+                   2 * pairs.size());
     }
 };
 
@@ -154,13 +215,16 @@ BOOST_FIXTURE_TEST_CASE(the_tokens_keep_the_chain_key_of_now_and_the_pairs_of_li
         }
         BOOST_TEST(of_now);
     }
-    // Pairs by ids, the public halves as well; none but those that a record or one to come needs.
-    std::set<PairId> live_pairs;
-    const auto ring = instance.ring();
-    for (const auto& record : ring->records)
-        live_pairs.insert(record->pair);
-    const auto files = test::object_files(instance.token_directory(ring->token_serial));
-    BOOST_TEST(files.size() <= 2 * (live_pairs.size() + 2));
+    // All epochs of ten minutes share a pair, unless an order comes between them.
+    const auto at_first = pairs_in_ticket_token(instance);
+    BOOST_REQUIRE(!at_first.empty());
+    order({"rotate"});
+    const auto of_a_turn = pairs_in_ticket_token(instance);
+    follow(seconds(12));  // what is wrapped to the pairs of before opens for nine seconds more
+    expect_pairs_of_live_keys_alone(at_first);
+    order({"revoke", "all"});
+    follow(seconds(1));
+    expect_pairs_of_live_keys_alone(of_a_turn);
 }
 
 BOOST_AUTO_TEST_CASE(no_core_dump) {
