@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 #include <unistd.h>
 
@@ -77,6 +78,36 @@ class Memory {
     int fd_;
 };
 
+/// Whether a directory is there no more, or not for us. Throws if it cannot be listed for another reason.
+bool passed_over(const fs::path& directory, const std::error_code& error) {
+    if (!error)
+        return false;
+    if (error == std::errc::no_such_file_or_directory || error == std::errc::not_a_directory ||
+        error == std::errc::permission_denied)
+        return true;
+    throw fs::filesystem_error("cannot be searched", directory, error);
+}
+
+/// Each directory by itself: a recursive_directory_iterator that meets one that has gone is at its end, with
+/// all that comes after it.
+void for_each_file(const fs::path& top, const std::function<void(const fs::path&)>& look) {
+    for (std::vector<fs::path> directories{top}; !directories.empty();) {
+        const fs::path directory = std::move(directories.back());
+        directories.pop_back();
+        std::error_code error;
+        fs::directory_iterator entry(directory, error);
+        while (!passed_over(directory, error) && entry != fs::directory_iterator()) {
+            std::error_code gone;
+            const auto type = entry->symlink_status(gone).type();
+            if (type == fs::file_type::directory)
+                directories.push_back(entry->path());
+            else if (type == fs::file_type::regular)
+                look(entry->path());
+            entry.increment(error);
+        }
+    }
+}
+
 }  // namespace
 
 Search::Search(const Needles& needles) {
@@ -134,15 +165,10 @@ std::vector<std::string> Search::in_memory(pid_t process) const {
 
 std::vector<std::string> Search::in_files(const fs::path& top) const {
     std::vector<std::string> found;
-    std::error_code gone;
-    for (auto file =
-             fs::recursive_directory_iterator(top, fs::directory_options::skip_permission_denied, gone);
-         file != fs::recursive_directory_iterator(); file.increment(gone)) {
-        if (file->is_symlink(gone) || !file->is_regular_file(gone))
-            continue;
-        for (const std::string& what : in(file->path().string() + "\n" + test::read_file(file->path())))
-            found.push_back(what + " in " + file->path().string());
-    }
+    for_each_file(top, [&](const fs::path& file) {
+        for (const std::string& what : in(file.string() + "\n" + test::read_file(file)))
+            found.push_back(what + " in " + file.string());
+    });
     return found;
 }
 

@@ -23,8 +23,8 @@ class Search {
     /// In what a process can read of its own memory, with where: "[heap]". Needs the right to trace it;
     /// throws std::runtime_error if no memory can be read.
     [[nodiscard]] std::vector<std::string> in_memory(pid_t process) const;
-    /// In each regular file below, by path; files that go away meanwhile are passed over, those on which /run
-    /// has other file systems too.
+    /// In each regular file below, by path; what goes away meanwhile is passed over, and nothing else. Other
+    /// file systems below are searched too.
     [[nodiscard]] std::vector<std::string> in_files(const std::filesystem::path& top) const;
     /// In its arguments and environment.
     [[nodiscard]] std::vector<std::string> in_start(pid_t process) const;

@@ -9,6 +9,7 @@
 #include "tests/traces/search.hpp"
 
 #include <csignal>
+#include <thread>
 
 #include <boost/test/unit_test.hpp>
 #include <sys/resource.h>
@@ -179,6 +180,30 @@ BOOST_FIXTURE_TEST_CASE(the_search_finds_what_is_there, Scene) {
     BOOST_TEST(!here.empty());
     test::write_file(space.path() / "leak", "a log: " + hex + "\n");
     BOOST_TEST(search.in_files(space.path()).size() == 1U);
+}
+
+// /run and a server's directories change while they are searched.
+BOOST_AUTO_TEST_CASE(the_search_goes_on_behind_what_vanishes) {
+    const test::Workspace space("vanishing");
+    const Key key{1, 2, 3, 4, 5, 6, 7, 8};
+    const Search search(Needles{{"leak", key}});
+    const std::string leak(key.begin(), key.begin() + key.size() / 2);
+    // Among each other, in whatever order the file system lists them.
+    constexpr unsigned directories = 10;
+    const auto path = [&](const char* kind, unsigned i) { return space.path() / (kind + std::to_string(i)); };
+    for (unsigned i = 0; i < directories; ++i) {
+        fs::create_directory(path("kept", i));
+        test::write_file(path("kept", i) / "file", leak + std::string(1 << 16, 'x'));
+    }
+    const std::jthread restless([&](const std::stop_token& stop) {
+        for (unsigned i = 0; !stop.stop_requested(); ++i) {
+            std::error_code there;
+            fs::create_directory(path("gone", i % directories), there);
+            fs::remove(path("gone", (i + directories / 2) % directories), there);
+        }
+    });
+    for (unsigned i = 0; i < 200; ++i)
+        BOOST_REQUIRE(search.in_files(space.path()).size() == directories);
 }
 
 BOOST_FIXTURE_TEST_CASE(stekd_keeps_nothing_after_an_epoch, Scene) {
