@@ -1,6 +1,7 @@
 // What the ticket path must not do, however long it is walked: grow, touch files, make threads wait for each
 // other.
 #define BOOST_TEST_MODULE ticket_path
+#include "provider/counters.hpp"
 #include "tests/fault/ticket_walk.hpp"
 #include "tests/fixtures/full_length.hpp"
 #include "tests/fixtures/known_ring.hpp"
@@ -44,6 +45,13 @@ std::map<std::string, unsigned long> read_counts(const std::string& path) {
     return counts;
 }
 
+/// Made for the provider's counters.
+std::string stats_directory(KnownRing& ring) {
+    const auto directory = ring.softhsm().directory() / "stats";
+    std::filesystem::create_directory(directory);
+    return directory.string();
+}
+
 /// A file changed this very second or the last is read again: its time stamp does not yet tell two apart.
 void let_the_ring_settle() {
     std::this_thread::sleep_for(std::chrono::milliseconds(2500));
@@ -79,7 +87,8 @@ BOOST_AUTO_TEST_CASE(memory_is_flat_over_many_tickets) {
     const unsigned tickets = test::at_full_length() ? 1'000'000 : 100'000;
     KnownRing ring;
     ring.add_current();
-    auto section = ring.section({{"attach", "yes"}});
+    const std::string stats = stats_directory(ring);
+    auto section = ring.section({{"attach", "yes"}, {"stats", stats}});
     BOOST_REQUIRE(CONF_modules_load_file(ring.write_conf(section).c_str(), nullptr, 0) == 1);
     TicketWalk walk;
     BOOST_TEST(walk.seal(tickets / 10) == 0U);
@@ -87,36 +96,38 @@ BOOST_AUTO_TEST_CASE(memory_is_flat_over_many_tickets) {
     BOOST_TEST(walk.seal(tickets) == 0U);
     const long grown = resident_kilobytes() - before;
     std::cout << tickets << " tickets: resident memory grew by " << grown << " kB from " << before << '\n';
+    BOOST_TEST(collect_counters(stats, false).sealed >= tickets / 10 + tickets);
     BOOST_TEST(grown < 256);  // a leak of 3 bytes a ticket shows in the short run
 }
 
 BOOST_AUTO_TEST_CASE(valgrind_finds_no_leak_and_no_wrong_access) {
-    const char* tickets = test::at_full_length() ? "100000" : "2000";
+    const unsigned tickets = test::at_full_length() ? 100'000 : 2000;
     KnownRing ring;
     ring.add_current();
     const auto valgrind = process::search_path("valgrind");
     BOOST_REQUIRE_MESSAGE(!valgrind.empty(), "valgrind is not installed");
     const std::string log = (ring.softhsm().directory() / "valgrind").string();
     process::environment environment = boost::this_process::environment();
-    environment["OPENSSL_CONF"] = ring.write_conf(ring.section({{"attach", "yes"}}));
-    const int status = process::system(
-        valgrind,
-        process::args({"--leak-check=full", "--show-leak-kinds=definite,indirect,possible",
-                       "--errors-for-leak-kinds=definite,indirect,possible", "--error-exitcode=9",
-                       "--suppressions=" STEK_SUPPRESSIONS, "--log-file=" + log, STEK_TICKET_WALK, tickets}),
-        environment);
+    const std::string stats = stats_directory(ring);
+    environment["OPENSSL_CONF"] = ring.write_conf(ring.section({{"attach", "yes"}, {"stats", stats}}));
+    const int status =
+        process::system(valgrind,
+                        process::args({"--leak-check=full", "--show-leak-kinds=definite,indirect,possible",
+                                       "--errors-for-leak-kinds=definite,indirect,possible",
+                                       "--error-exitcode=9", "--suppressions=" STEK_SUPPRESSIONS,
+                                       "--log-file=" + log, STEK_TICKET_WALK, std::to_string(tickets)}),
+                        environment);
     std::ifstream in(log);
     const std::string said{std::istreambuf_iterator<char>(in), {}};
     BOOST_TEST(status == 0, said);
+    BOOST_TEST(collect_counters(stats, false).sealed >= tickets);
     std::cout << tickets << " tickets under valgrind:\n" << said.substr(said.rfind("LEAK SUMMARY")) << '\n';
 }
 
 BOOST_AUTO_TEST_CASE(no_file_is_touched_but_by_one_stat_a_second) {
     KnownRing ring;
     ring.add_current();
-    const auto stats = ring.softhsm().directory() / "stats";
-    std::filesystem::create_directory(stats);
-    const auto conf = ring.write_conf(ring.section({{"attach", "yes"}, {"stats", stats.string()}}));
+    const auto conf = ring.write_conf(ring.section({{"attach", "yes"}, {"stats", stats_directory(ring)}}));
     let_the_ring_settle();
     const std::string log = (ring.softhsm().directory() / "strace").string();
     const auto strace = process::search_path("strace");
