@@ -1,6 +1,7 @@
 // What a TLS server holds: with the token in another process, as an HSM is, no key at all; with SoftHSM in
 // it, those alone whose time is now.
 #define BOOST_TEST_MODULE traces_server
+#include "tests/fixtures/journal_catcher.hpp"
 #include "tests/fixtures/nginx.hpp"
 #include "tests/fixtures/remote_module.hpp"
 #include "tests/fixtures/tls_client.hpp"
@@ -8,6 +9,7 @@
 #include "tests/traces/search.hpp"
 
 #include <csignal>
+#include <thread>
 
 #include <boost/test/unit_test.hpp>
 
@@ -20,6 +22,26 @@ namespace {
 
 constexpr int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
 
+/// What is told to the journal, read all the time: the kernel holds ten entries and drops the others.
+class Journal {
+  public:
+    explicit Journal(const fs::path& directory)
+        : catcher_(directory), reader_([this](const std::stop_token& stop) {
+              while (!stop.stop_requested()) {
+                  catcher_.wait(std::chrono::milliseconds(100));
+                  catcher_.entries();
+              }
+          }) {}
+    const std::vector<std::string>& to_the_end() {
+        reader_ = {};
+        return catcher_.entries();
+    }
+
+  private:
+    tests::JournalCatcher catcher_;
+    std::jthread reader_;
+};
+
 struct Scene : KnownInstance {
     Scene() : pki(space.subdirectory("pki")), www(pki.server("www", {"www.stek.test"})), client(pki) {
         std::signal(SIGPIPE, SIG_IGN);
@@ -28,7 +50,9 @@ struct Scene : KnownInstance {
     }
 
     void serve(const fs::path& openssl_conf) {
-        nginx.emplace(test::ServerSetup{space.subdirectory("nginx"), openssl_conf, www, pki.authority()});
+        place = space.subdirectory("nginx");
+        nginx.emplace(test::ServerSetup{place, openssl_conf, www, pki.authority()},
+                      test::NginxOptions{.access_log = true});
         nginx->start();
     }
     /// A connection that offers `session` (may be null), on either version.
@@ -44,6 +68,7 @@ struct Scene : KnownInstance {
     /// Until each worker has opened and sealed tickets of each version under the keys of now, and looked at
     /// the ring since the last change.
     void use_all_workers() {
+        ++uses;
         for (const int version : versions) {
             std::set<pid_t> workers;
             unsigned resumed = 0;
@@ -72,6 +97,22 @@ struct Scene : KnownInstance {
                 found.push_back(what + " of " + std::to_string(pid));
         return found;
     }
+    /// Ends the server: what it logs then counts too. In its logs and what the provider told the journal.
+    void expect_no_line() {
+        nginx->stop();
+        const Search search(all_of(known()));
+        for (const char* log : {"error.log", "access.log"})
+            BOOST_TEST(!test::read_file(place / log).empty(), log);
+        const auto in_files = search.in_files(place);
+        BOOST_TEST(in_files.empty(), lines(in_files));
+        unsigned keys_taken = 0;
+        for (const auto& entry : journal.to_the_end()) {
+            keys_taken += entry.find("took the ticket key of epoch") != std::string::npos;
+            const auto in_entry = search.in(entry);
+            BOOST_TEST(in_entry.empty(), lines(in_entry) << " in " << entry);
+        }
+        BOOST_TEST(keys_taken >= uses);  // in each a worker met a new key
+    }
     static Needles all_of(const std::map<Id, Derivation>& keys) {
         Needles needles;
         for (const auto& [id, derivation] : keys)
@@ -79,6 +120,9 @@ struct Scene : KnownInstance {
         return needles;
     }
 
+    Journal journal{space.subdirectory("journal")};  // before what it is to be told of is started
+    fs::path place;
+    unsigned uses = 0;
     test::Pki pki;
     test::Identity www;
     test::TlsClient client;
@@ -124,6 +168,7 @@ BOOST_FIXTURE_TEST_CASE(a_server_whose_token_is_elsewhere_holds_no_key, Scene) {
         const auto start = Search(all_of(known())).in_start(pid);
         BOOST_TEST(start.empty(), lines(start));
     }
+    expect_no_line();
 }
 
 BOOST_FIXTURE_TEST_CASE(a_server_with_softhsm_in_it_holds_live_steks_alone, Scene) {
@@ -150,4 +195,5 @@ BOOST_FIXTURE_TEST_CASE(a_server_with_softhsm_in_it_holds_live_steks_alone, Scen
     BOOST_TEST(revoked.size() > before.size() / 2);
     const auto left = in_memory(all_of(revoked));
     BOOST_TEST(left.empty(), lines(left));
+    expect_no_line();
 }
