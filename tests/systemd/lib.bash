@@ -17,9 +17,13 @@ run_case() { # NAME: the function of that name
         journalctl --no-pager --lines=25 --output=short-monotonic | sed 's/^/        | /'
     fi
 }
+after_case() { :; } # a script may have another
 run_cases() {
     local name
-    for name in "$@"; do run_case "$name"; done
+    for name in "$@"; do
+        run_case "$name"
+        after_case
+    done
 }
 # As Boost.Test's short report says it: tests/count_results reads that. The script's exit code.
 finish() {
