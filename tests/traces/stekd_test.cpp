@@ -1,5 +1,6 @@
 // What stekd leaves behind of keys whose time is over, and of those that it only passes on.
 #define BOOST_TEST_MODULE traces_stekd
+#include "daemon/control_client.hpp"
 #include "daemon/state.hpp"
 #include "provider/ticket_token.hpp"
 #include "tests/fixtures/child.hpp"
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
 namespace fs = std::filesystem;
@@ -222,6 +224,43 @@ BOOST_FIXTURE_TEST_CASE(stekd_keeps_nothing_after_a_revocation, Scene) {
     for (const auto& [id, derivation] : before)
         BOOST_TEST(past().contains(id), id.text());
     expect_no_trace();
+}
+
+BOOST_FIXTURE_TEST_CASE(what_is_said_over_the_control_socket_has_no_key, Scene) {
+    using nlohmann::json;
+    std::vector<std::string> replies;
+    const auto ask = [&](const json& request) {
+        try {
+            replies.push_back(daemon::ask_stekd(instance.directory / "run" / "control", request).dump());
+        } catch (const daemon::ControlError& error) {
+            replies.emplace_back(error.what());
+        }
+        follow(seconds(1));
+    };
+    follow(seconds(4));
+    const auto epoch = known().rbegin()->first.epoch;
+    for (const json& request :
+         {json{{"do", "status"}}, json{{"do", "rotate"}}, json{{"do", "rotate"}, {"revoke_old", true}},
+          json{{"do", "revoke"}, {"keys", {{{"epoch", epoch}}}}}, json{{"do", "revoke"}, {"keys", "all"}},
+          json{{"do", "status"}}})
+        ask(request);
+    for (const auto& reply : replies)
+        BOOST_TEST(reply.starts_with("{"), reply << ": not carried out");
+    // What it does not carry out.
+    for (const json& request : {json{{"do", "explode"}}, json{{"do", "revoke"}, {"keys", "none"}},
+                                json{{"do", "retire"}, {"name", "web1"}}})
+        ask(request);
+    for (const test::Arguments& more : {test::Arguments{}, {"--json"}, {"--prometheus"}}) {
+        const auto status = instance.status(more);
+        BOOST_TEST(status.exit_code == 0, status.output);
+        replies.push_back(status.output);
+    }
+    BOOST_TEST(known().size() >= 8U);
+    const Search search(in_no_file());
+    for (const auto& reply : replies) {
+        const auto found = search.in(reply);
+        BOOST_TEST(found.empty(), lines(found) << " in " << reply);
+    }
 }
 
 BOOST_FIXTURE_TEST_CASE(the_tokens_keep_the_chain_key_of_now_and_the_pairs_of_live_keys_alone, Scene) {
