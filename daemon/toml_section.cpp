@@ -100,11 +100,14 @@ pkcs11::TokenUri TomlSection::uri(std::string_view key) {
 }
 
 std::vector<std::string> TomlSection::users(std::string_view key) {
+    return texts(key, "must be an array of user names, such as [\"www-data\"]");
+}
+
+std::vector<std::string> TomlSection::texts(std::string_view key, const std::string& allowed) {
     std::vector<std::string> names;
     const auto* node = find(key, true);
     if (node == nullptr)
         return names;
-    constexpr auto allowed = "must be an array of user names, such as [\"www-data\"]";
     if (!node->is_array())
         fail(*node, key, allowed);
     for (const auto& item : *node->as_array()) {

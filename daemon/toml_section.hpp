@@ -38,7 +38,8 @@ class TomlSection {
     std::string path(std::string_view key, std::optional<std::string> otherwise = {});
     /// With a module-path.
     pkcs11::TokenUri uri(std::string_view key);
-    /// None by default.
+    /// None by default. `allowed` says what there must be: an array of texts, none of them empty.
+    std::vector<std::string> texts(std::string_view key, const std::string& allowed);
     std::vector<std::string> users(std::string_view key);
     TomlSection section(std::string_view key, Keys known);
     std::optional<TomlSection> section_if_there(std::string_view key, Keys known);

@@ -11,16 +11,6 @@ namespace {
 
 constexpr mode_t owner_only = 0600, group_reads = 0640;
 
-void write_all(int fd, Bytes content, const std::string& path) {
-    while (!content.empty()) {
-        const ssize_t written = ::write(fd, content.data(), content.size());
-        if (written < 0 && errno != EINTR)
-            throw_errno("cannot write", path);
-        if (written > 0)
-            content = content.subspan(static_cast<std::size_t>(written));
-    }
-}
-
 /// Removes the file unless it was kept.
 class Unfinished {
   public:
@@ -38,6 +28,16 @@ class Unfinished {
 };
 
 }  // namespace
+
+void write_all(int fd, Bytes content, const std::string& path) {
+    while (!content.empty()) {
+        const ssize_t written = ::write(fd, content.data(), content.size());
+        if (written < 0 && errno != EINTR)
+            throw_errno("cannot write", path);
+        if (written > 0)
+            content = content.subspan(static_cast<std::size_t>(written));
+    }
+}
 
 void throw_errno(const char* what, const std::string& path) {
     const int error = errno;

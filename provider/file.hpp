@@ -38,6 +38,9 @@ class Fd {
 /// Throws std::system_error with errno, reading "what path: No such file or directory".
 [[noreturn]] void throw_errno(const char* what, const std::string& path);
 
+/// To the end, whatever write(2) takes at a time. Throws std::system_error naming `path`.
+void write_all(int fd, Bytes content, const std::string& path);
+
 /// Writes `<path>.new`, mode 0640, lets `set_access` (may be empty) do what it likes with the open file, and
 /// renames it over `path`. A reader sees the old file or the new one. One writer at a time. Throws
 /// std::system_error, or what set_access throws; the old file is then still there and the new one gone.

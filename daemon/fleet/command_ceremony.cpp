@@ -4,10 +4,10 @@
 #include "daemon/fleet/bundle_check.hpp"
 #include "daemon/fleet/ceremony.hpp"
 #include "daemon/fleet/config.hpp"
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/durable_file.hpp"
 #include "daemon/fleet/known_lists.hpp"
 #include "daemon/fleet/list_desk.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/vault_session.hpp"
 #include "daemon/init_parts.hpp"
@@ -30,7 +30,7 @@ struct CeremonyDesk {
         : config(load_fleet_config(file)),
           lists(own_state(config), read_root_key(config.root), require_location(config).name) {
         try {
-            lists.refresh(*make_directory_engine(config.engine_directory));
+            lists.refresh(*open_engine(config, OpenedBy::stekctl));
         } catch (const EngineError& error) {
             std::cerr << "the engine cannot be asked for newer lists, so those that are here count: "
                       << error.what() << '\n';

@@ -22,7 +22,8 @@ struct Options {
 int enroll(const Options& options, Role role) {
     if (!options.output.empty())
         daemon::refuse_existing(options.output);
-    const auto made = make_request(load_fleet_config(options.config), role);
+    const auto config = load_fleet_config(options.config);
+    const auto made = make_request(config, role);
     const auto text = armour_request(made.frame);
     if (options.output.empty())
         std::cout << text;
@@ -35,6 +36,14 @@ int enroll(const Options& options, Role role) {
               << "  " << (role == Role::machine ? "at a vault of its location" : "where the root key is")
               << ":  stekctl fleet approve REQUEST\n"
               << "  Tell who approves the fingerprint by another way than the request takes.\n";
+    if (config.nats) {
+        const auto nats = make_nats_request(config, role);
+        std::cerr << "and to be let into NATS:  " << nats.path << "\n"
+                  << "fingerprint of that:  " << nats.fingerprint << "\n"
+                  << "  where the root key is:  stekctl fleet certify REQUEST; its certificate and "
+                     "authority.crt go to "
+                  << config.nats->tls << "\n";
+    }
     return daemon::exit_ok;
 }
 

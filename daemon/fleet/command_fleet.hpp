@@ -18,6 +18,8 @@ void add_enroll(CLI::App& fleet, daemon::Chosen& chosen);
 void add_approve(CLI::App& fleet, daemon::Chosen& chosen);
 void add_retire(CLI::App& fleet, daemon::Chosen& chosen);
 void add_fleet_status(CLI::App& fleet, daemon::Chosen& chosen);
+void add_certify(CLI::App& fleet, daemon::Chosen& chosen);
+void add_withdraw(CLI::App& fleet, daemon::Chosen& chosen);
 
 /// --config of any of them.
 void add_config_option(CLI::App& command, std::string& file);

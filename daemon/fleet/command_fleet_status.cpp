@@ -1,10 +1,10 @@
 // `stekctl fleet status`.
 #include "daemon/exit_codes.hpp"
 #include "daemon/fleet/command_fleet.hpp"
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/durable_file.hpp"
 #include "daemon/fleet/fleet_status.hpp"
 #include "daemon/fleet/known_lists.hpp"
+#include "daemon/fleet/open_engine.hpp"
 
 #include <ctime>
 #include <iostream>
@@ -32,7 +32,7 @@ std::vector<std::uint8_t> known_list(const FleetConfig& config) {
 
 int show(const Options& options) {
     const auto config = load_fleet_config(options.config);
-    const auto engine = make_directory_engine(config.engine_directory);
+    const auto engine = open_engine(config, OpenedBy::stekctl);
     const auto status = gather_fleet_status(config, *engine, known_list(config), std::time(nullptr));
     std::cout << (options.json ? fleet_status_json(status) : fleet_status_table(status)) << std::flush;
     return status.problems.empty() ? daemon::exit_ok : daemon::exit_findings;

@@ -53,6 +53,35 @@ FleetConfig::Machine read_machine(TomlSection section, const std::optional<Fleet
     return machine;
 }
 
+bool is_server(const std::string& text) {
+    const auto colon = text.rfind(':');
+    const auto port = colon == std::string::npos ? "" : text.substr(colon + 1);
+    return colon != 0 && !port.empty() && port.size() <= 5 &&
+           std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; }) &&
+           text.find_first_of("/@ ") == std::string::npos && std::stoul(port) <= 65535 &&
+           std::stoul(port) > 0;
+}
+
+void read_engine(TomlSection& section, FleetConfig& config) {
+    config.engine_directory = section.path("directory", "");
+    FleetConfig::Nats nats{
+        section.texts("nats", "must be an array of servers, such as [\"nats1.example.net:4222\"]"),
+        section.path("tls", "")};
+    if (config.engine_directory.empty() == nats.servers.empty())
+        section.fail_key(nats.servers.empty() ? "directory" : "nats",
+                         "there must be either directory or nats, which says where the engine is");
+    if (nats.servers.empty() != nats.tls.empty())
+        section.fail_key("tls", nats.tls.empty()
+                                    ? "is missing: with nats, the directory of certificates and keys"
+                                    : "is for nats");
+    if (nats.servers.empty())
+        return;
+    for (const auto& server : nats.servers)
+        if (!is_server(server))
+            section.fail_key("nats", "\"" + server + "\" must be HOST:PORT");
+    config.nats = std::move(nats);
+}
+
 /// One process initialises one module once: all tokens are behind it.
 void check_module(const std::string& file, const FleetConfig& config) {
     const auto same = [&](const char* key, const pkcs11::TokenUri& uri) {
@@ -139,8 +168,8 @@ FleetConfig load_fleet_config(const std::string& file) {
     config.ring_version = static_cast<unsigned>(top.number("ring_version", 1, 1, 1));
     config.allow_weak_token = top.flag("allow_weak_token", false);
 
-    auto engine = top.section("engine", {"directory", "root"});
-    config.engine_directory = engine.path("directory");
+    auto engine = top.section("engine", {"directory", "nats", "tls", "root"});
+    read_engine(engine, config);
     config.root = engine.path("root");
 
     if (auto section = top.section_if_there("origin", {"name", "uri"}))

@@ -37,7 +37,12 @@ struct FleetConfig {
     unsigned ring_version = 1;
     bool allow_weak_token = false;
 
-    std::string engine_directory;
+    struct Nats {
+        std::vector<std::string> servers;  ///< "HOST:PORT"
+        std::string tls;                   ///< directory of certificates and keys
+    };
+    std::string engine_directory;  ///< empty if it is NATS
+    std::optional<Nats> nats;
     std::string root;  ///< PEM file: the root's public key, handed over at enrolment
     std::optional<pkcs11::TokenUri> root_token;  ///< where the private half is, for stekctl only
 

@@ -68,6 +68,9 @@ class Engine {
     virtual void erase(const std::string& bucket, const std::string& key) = 0;
     /// The bucket need not be there yet.
     virtual std::unique_ptr<Watch> watch(const std::string& bucket) = 0;
+    /// Makes sure that these buckets are there, those of others included, as far as this party may make them:
+    /// for an engine whose buckets are made by few. By default nothing.
+    virtual void prepare(const std::vector<std::string>& /*buckets*/) {}
     /// For people: "directory /srv/stek" or "NATS at ...".
     [[nodiscard]] virtual std::string name() const = 0;
 };

@@ -1,10 +1,16 @@
 #include "daemon/fleet/enrol.hpp"
 
+#include "daemon/fleet/certificates.hpp"
 #include "daemon/fleet/identity.hpp"
 #include "daemon/fleet/list_desk.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/token_session.hpp"
+#include "daemon/init_parts.hpp"
 #include "provider/vault.hpp"
+
+#include <algorithm>
+#include <filesystem>
 
 namespace stek::fleet {
 namespace {
@@ -60,6 +66,23 @@ MadeRequest make_request(const FleetConfig& config, Role role) {
     auto request = self.request();
     auto frame = self.sign(Kind::request, 0, encode_request(request));
     return {std::move(request), std::move(frame)};
+}
+
+NatsRequest make_nats_request(const FleetConfig& config, Role role) {
+    const auto wanted = role == Role::origin  ? NatsRole::origin
+                        : role == Role::vault ? NatsRole::vault
+                                              : NatsRole::machine;
+    const auto parties = nats_parties(config);
+    const auto party = std::ranges::find(parties, wanted, &NatsParty::role);
+    const auto tls = nats_tls(config, wanted);
+    std::filesystem::create_directories(config.nats->tls);
+    if (!std::filesystem::exists(tls.key))
+        write_private_key(tls.key, make_private_key().get());
+    const auto key = read_private_key(tls.key);
+    const auto request = make_certificate_request(*party, key.get());
+    const auto path = config.nats->tls + "/" + name_of(wanted) + ".csr";
+    daemon::write_text(path, to_pem(request.get()), 0644);
+    return {path, fingerprint(request.get())};
 }
 
 }  // namespace stek::fleet

@@ -5,6 +5,7 @@
 #include "daemon/fleet/party.hpp"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace stek::fleet {
@@ -18,5 +19,12 @@ struct MadeRequest {
 /// second call asks for the same ones, with the same fingerprint. Durable on return. stekd must not run on
 /// the token meanwhile. Throws ConfigError (no such role; engine.root), AnotherStekd, and as TokenSession.
 MadeRequest make_request(const FleetConfig& config, Role role);
+
+struct NatsRequest {
+    std::string path, fingerprint;
+};
+/// The party's request for a certificate, engine.tls/<role>.csr; its key, <role>.key (0600), is made if it is
+/// not there. Throws ConfigError, std::runtime_error.
+NatsRequest make_nats_request(const FleetConfig& config, Role role);
 
 }  // namespace stek::fleet

@@ -2,9 +2,9 @@
 
 #include "daemon/check_report.hpp"
 #include "daemon/fleet/config.hpp"
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/fleet_tokens.hpp"
 #include "daemon/fleet/known_lists.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/premises.hpp"
 #include "daemon/state.hpp"
@@ -84,7 +84,7 @@ int run_checks(const FleetConfig& config) {
     report.look("configuration",
                 [&] { return daemon::require_premises(common_config(config)), config.file; });
     const bool root = report.look("root", [&] { return read_root_key(config.root), config.root; });
-    const auto engine = make_directory_engine(config.engine_directory);
+    const auto engine = open_engine(config, OpenedBy::stekd);
     const bool reached = report.look("engine", [&] {
         engine->list(bucket::fleet, "");
         return engine->name();

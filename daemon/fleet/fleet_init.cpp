@@ -1,9 +1,9 @@
 #include "daemon/fleet/fleet_init.hpp"
 
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/known_lists.hpp"
 #include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/list_desk.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/token_session.hpp"
 #include "daemon/init.hpp"
@@ -55,7 +55,7 @@ NewFleet init_fleet(const FleetConfig& config) {
     const daemon::StateDirectory held(config.state);
     const auto written =
         std::filesystem::exists(config.root) ? std::optional(read_root_key(config.root)) : std::nullopt;
-    const auto engine = make_directory_engine(config.engine_directory);
+    const auto engine = open_engine(config, OpenedBy::stekctl);
     const bool is_taken = holds_a_list(*engine);
 
     TokenSession token(config, *config.root_token);

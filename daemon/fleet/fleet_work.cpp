@@ -1,8 +1,8 @@
 #include "daemon/fleet/fleet_work.hpp"
 
 #include "daemon/clocks.hpp"
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/fleet_process.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/stepped_engine.hpp"
 #include "daemon/log.hpp"
@@ -49,7 +49,7 @@ FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
 }
 
 void FleetWork::make_engine() {
-    engine_ = std::make_unique<SteppedEngine>(make_directory_engine(config_.engine_directory), progress_);
+    engine_ = std::make_unique<SteppedEngine>(open_engine(config_, OpenedBy::stekd), progress_);
 }
 
 // --- tokens ---

@@ -1,6 +1,7 @@
 #include "daemon/fleet/list_changes.hpp"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 namespace stek::fleet {
@@ -165,6 +166,14 @@ void store_list(KnownLists& lists, Engine& engine, const std::string& location) 
     } catch (const OversizedValue&) {  // NOLINT(bugprone-empty-catch): noise, which is written over
     }
     engine.put(bucket, key, frame);
+}
+
+std::vector<std::string> buckets_of(const PartyList& fleet) {
+    std::set<std::string> buckets{bucket::fleet, bucket::hourly, bucket::pre_keys};
+    for (const auto& party : fleet.parties)
+        if (party.role == Role::vault && party.standing == Standing::active)
+            buckets.insert(bucket::of_location(party.location));
+    return {buckets.begin(), buckets.end()};
 }
 
 }  // namespace stek::fleet

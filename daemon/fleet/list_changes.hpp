@@ -53,4 +53,7 @@ void store_list(KnownLists& lists, Engine& engine, const std::string& location);
 /// Of several who change a list at the same instants one gets on each time.
 inline constexpr unsigned most_attempts_to_sign = 16;
 
+/// All that the fleet's parties use: its own, and one of each location that has a vault.
+std::vector<std::string> buckets_of(const PartyList& fleet);
+
 }  // namespace stek::fleet

@@ -1,7 +1,7 @@
 #include "daemon/fleet/list_desk.hpp"
 
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/list_changes.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 #include "daemon/fleet/vault_session.hpp"
 
@@ -51,7 +51,7 @@ ListDesk::ListDesk(FleetConfig config)
       held_(own_state(config_)),
       root_(read_root_key(config_.root)),
       lists_(config_.state, root_, location_of(config_)),
-      engine_(make_directory_engine(config_.engine_directory)) {
+      engine_(open_engine(config_, OpenedBy::stekctl)) {
     (void)lists_.refresh(*engine_);
 }
 
@@ -73,8 +73,11 @@ std::optional<PartyList> ListDesk::change(Whose whose, const Change& change) {
             store(whose);
             return {};
         }
-        if (issue_list(lists_, *engine_, *changed, sign(whose, *changed)))
-            return changed;
+        if (!issue_list(lists_, *engine_, *changed, sign(whose, *changed)))
+            continue;
+        if (whose == Whose::fleet)
+            engine_->prepare(buckets_of(*changed));
+        return changed;
     }
     throw EngineError(engine_->name() + ": others change the list all the time");
 }

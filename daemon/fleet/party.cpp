@@ -147,9 +147,12 @@ const Party* PartyList::find(std::string_view name) const noexcept {
 }
 
 std::string fingerprint(const EnrolmentRequest& request) {
+    return in_groups(sha256_of(encode_request(request)));
+}
+
+std::string in_groups(const Digest& digest) {
     constexpr std::string_view digits = "0123456789abcdef";
     constexpr std::size_t shown = 16;
-    const Digest digest = sha256_of(encode_request(request));
     std::string text;
     for (std::size_t i = 0; i < shown; ++i) {
         if (i > 0 && i % 2 == 0)

@@ -63,6 +63,8 @@ struct EnrolmentRequest {
 /// For people to compare: SHA-256 over the request's frame body, its first 16 bytes as 8 groups of 4
 /// hexadecimal digits with a hyphen between them. std::invalid_argument as encode_request().
 std::string fingerprint(const EnrolmentRequest& request);
+/// The same of any digest.
+std::string in_groups(const Digest& digest);
 
 /// Bodies of frames (see frame.hpp). encode: std::invalid_argument for what decode would refuse. decode:
 /// FrameError. The keys of a list are not looked at further than that they may be points: that is done when

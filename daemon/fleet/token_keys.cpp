@@ -37,6 +37,8 @@ std::string_view label_of(Use use) {
     switch (use) {
         case Use::root:
             return "stekd root";
+        case Use::authority:
+            return "stekd authority";
         case Use::signing:
             return "stekd signing";
         case Use::sealing:
@@ -52,7 +54,7 @@ std::string name_of(Use use, std::uint64_t number) {
 }
 
 bool signs(Use use) {
-    return use == Use::root || use == Use::signing;
+    return use == Use::root || use == Use::authority || use == Use::signing;
 }
 
 Attributes public_template(Use use, const Id& id) {

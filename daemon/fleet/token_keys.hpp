@@ -26,10 +26,11 @@ class TokenKeyError : public std::runtime_error {
 };
 
 enum class Use : std::uint8_t {
-    root,     ///< signs the fleet's list
-    signing,  ///< signs what its party sends
-    sealing,  ///< HPKE, for as long as the party is enrolled
-    pre_key,  ///< HPKE, for one epoch: its number
+    root,       ///< signs the fleet's list
+    authority,  ///< signs certificates for the engine
+    signing,    ///< signs what its party sends
+    sealing,    ///< HPKE, for as long as the party is enrolled
+    pre_key,    ///< HPKE, for one epoch: its number
 };
 
 /// What a token must offer for them: CKM_EC_KEY_PAIR_GEN, CKM_ECDSA, CKM_ECDH1_DERIVE.
@@ -40,9 +41,10 @@ struct TokenKey {
     hpke::Point point{};
 };
 
-/// The keys in one token. Kept as token objects with CKA_LABEL "stekd root", "stekd signing", "stekd sealing"
-/// or "stekd pre-key", and CKA_ID the number (8 bytes, big-endian; 0 where there is but one); each may do
-/// nothing but what its use needs, and is neither extractable, copyable nor modifiable. One thread at a time.
+/// The keys in one token. Kept as token objects with CKA_LABEL "stekd root", "stekd authority", "stekd
+/// signing", "stekd sealing" or "stekd pre-key", and CKA_ID the number (8 bytes, big-endian; 0 where there is
+/// but one); each may do nothing but what its use needs, and is neither extractable, copyable nor modifiable.
+/// One thread at a time.
 class TokenKeys {
   public:
     /// `session`: logged in, read-write for make() and destroy(); must outlive the object. Throws

@@ -20,8 +20,9 @@ class FaultsScene {
     /// Two origins; fra1 with two vaults, ams1 with one; two machines at each.
     explicit FaultsScene(const std::string& disk = "", std::int64_t ago = 0);
     FaultsScene(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
-                std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0)
-        : fleet(period, session_timeout, std::move(origins), std::move(sites), disk, ago) {}
+                std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0,
+                unsigned nats_servers = 0)
+        : fleet(period, session_timeout, std::move(origins), std::move(sites), disk, ago, nats_servers) {}
 
     /// With a server for the machine, if there is none, and clients for it.
     void start_load(const std::string& machine);

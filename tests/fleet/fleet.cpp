@@ -1,7 +1,7 @@
 #include "tests/fleet/fleet.hpp"
 
-#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/engine_keys.hpp"
+#include "daemon/fleet/open_engine.hpp"
 #include "daemon/fleet/root_key.hpp"
 
 #include <algorithm>
@@ -28,8 +28,8 @@ void replace_all(std::string& text, const std::string& what, const std::string& 
 }  // namespace
 
 Fleet::Fleet(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
-             std::vector<Site> sites, const std::string& disk_size, std::int64_t ago)
-    : FleetPrograms(period, session_timeout, disk_size.empty() ? "engine" : "share/engine"),
+             std::vector<Site> sites, const std::string& disk_size, std::int64_t ago, unsigned nats_servers)
+    : FleetPrograms(period, session_timeout, disk_size.empty() ? "engine" : "share/engine", nats_servers),
       pki(workspace.subdirectory("pki")),
       period_(period),
       session_timeout_(session_timeout),
@@ -44,7 +44,7 @@ Fleet::Fleet(unsigned period, unsigned session_timeout, std::vector<std::string>
     if (ago != 0)
         environment = clock_off_by(-ago);
     add_root();
-    done({"init"}, "root");
+    init();
     for (const auto& origin : origins_) {
         add_origin(origin);
         enroll_and_approve("origin", origin, "root");
@@ -187,8 +187,21 @@ bool Fleet::all_well() const {
 }
 
 std::uint64_t Fleet::newest_bundle() const {
+    std::vector<std::string> names;
+    // NATS servers that were started just now have no leader yet.
+    const bool answers = eventually(
+        [&] {
+            try {
+                names = open_engine()->list(fleet::bucket::hourly, "");
+                return true;
+            } catch (const fleet::EngineError&) {
+                return false;
+            }
+        },
+        patience);
+    BOOST_TEST_REQUIRE(answers, "the engine does not answer");
     std::uint64_t newest = 0;
-    for (const auto& name : open_engine()->list(fleet::bucket::hourly, ""))
+    for (const auto& name : names)
         if (const auto key = fleet::parse_bundle_key(name))
             newest = std::max(newest, key->epoch);
     return newest;
@@ -207,7 +220,7 @@ void Fleet::expect_new_keys(const std::vector<std::string>& machines) const {
 // --- the engine ---
 
 std::unique_ptr<fleet::Engine> Fleet::open_engine() const {
-    return fleet::make_directory_engine(engine());
+    return fleet::open_engine(fleet::load_fleet_config(config("root")), fleet::OpenedBy::stekctl);
 }
 
 fleet::Point Fleet::root() const {

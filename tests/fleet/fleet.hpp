@@ -38,9 +38,10 @@ class Fleet : public FleetPrograms {
   public:
     /// Enrolled and approved by stekctl, a location with several vaults by way of its ceremony. Nothing runs.
     /// With `disk`, the engine's directory is on one of its own of that size (SmallDisk). All that is `ago`
-    /// seconds before now.
+    /// seconds before now. With `nats_servers`, the engine is that many of them.
     Fleet(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
-          std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0);
+          std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0,
+          unsigned nats_servers = 0);
     ~Fleet() override = default;
 
     void enrol_machine(const std::string& machine, const Site& site);

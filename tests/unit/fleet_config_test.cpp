@@ -73,3 +73,26 @@ BOOST_FIXTURE_TEST_CASE(either_kind_for_commands_that_are_the_same, Scene) {
     BOOST_TEST(standalone.location == "fra1");
     BOOST_TEST(standalone.keyring == "/run/stekd/live/keyring");
 }
+
+BOOST_FIXTURE_TEST_CASE(an_engine_is_a_directory_or_nats, Scene) {
+    const std::string root = "root = \"/etc/stekd/root.pem\"\n", tls = "tls = \"/etc/stekd/nats\"\n";
+    const std::string rest = "[origin]\nname = \"o1\"\n" + uri("o1") + paths;
+    const auto with = [&](const std::string& lines) { return "[engine]\n" + lines + root + rest; };
+    const auto config =
+        load_fleet_config(write(with("nats = [\"n1.example:4222\", \"[::1]:4223\"]\n" + tls)));
+    BOOST_REQUIRE(config.nats.has_value());
+    BOOST_TEST((config.nats->servers == std::vector<std::string>{"n1.example:4222", "[::1]:4223"}));
+    BOOST_TEST(config.nats->tls == "/etc/stekd/nats");
+    BOOST_TEST(config.engine_directory.empty());
+    check_refused(with(""), "engine.directory: there must be either directory or nats");
+    check_refused(with("directory = \"/srv\"\nnats = [\"n1:4222\"]\n" + tls),
+                  "engine.nats: there must be either directory or nats");
+    check_refused(with("nats = [\"n1:4222\"]\n"), "engine.tls: is missing");
+    check_refused(with("directory = \"/srv\"\n" + tls), "engine.tls: is for nats");
+    check_refused(with("nats = \"n1:4222\"\n" + tls), "engine.nats: must be an array of servers");
+    check_refused(with("nats = [\"\"]\n" + tls), "engine.nats: must be an array of servers");
+    check_refused(with("nats = [\"n1:4222\"]\ntls = \"nats\"\n"), "engine.tls: must be an absolute path");
+    for (const auto* server : {"n1", ":4222", "n1:", "n1:0", "n1:65536", "n1:x", "n1:99999999999",
+                               "nats://n1:4222", "me@n1:4222", "n1 :4222"})
+        check_refused(with("nats = [\"" + std::string(server) + "\"]\n" + tls), "must be HOST:PORT");
+}

@@ -1,0 +1,283 @@
+#include "daemon/fleet/nats_connection.hpp"
+
+#include "daemon/log.hpp"
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdio>
+#include <ctime>
+#include <mutex>
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <sys/stat.h>
+
+namespace stek::fleet {
+namespace {
+
+constexpr std::int64_t connect_limit_ms = 2000, reconnect_wait_ms = 500, ping_interval_ms = 5000;
+constexpr int pings_out = 2;
+/// Nothing is stored that waited for a connection: whoever stored it was told that it is not.
+constexpr int reconnect_buffer = 1;
+
+/// cnats starts threads, which inherit the mask: signals are for stekd's event loop.
+class NoSignals {
+  public:
+    NoSignals() noexcept {
+        sigset_t all;
+        sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    }
+    NoSignals(const NoSignals&) = delete;
+    NoSignals& operator=(const NoSignals&) = delete;
+    ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  private:
+    sigset_t before_{};
+};
+
+/// Which files they are, and of when.
+using Stamp = std::array<std::int64_t, 3>;
+std::vector<Stamp> stamps_of(const NatsTls& tls) {
+    std::vector<Stamp> stamps;
+    for (const auto* path : {&tls.authority, &tls.certificate, &tls.key}) {
+        struct stat status {};
+        const bool there = ::stat(path->c_str(), &status) == 0;
+        stamps.push_back(there ? Stamp{static_cast<std::int64_t>(status.st_ino), status.st_mtim.tv_sec,
+                                       status.st_mtim.tv_nsec}
+                               : Stamp{});
+    }
+    return stamps;
+}
+
+/// " (its certificate ... is not valid now)", or nothing.
+std::string certificate_trouble(const std::string& path) {
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "re"), std::fclose);
+    if (!file)
+        return " (" + path + " cannot be read)";
+    const std::unique_ptr<X509, void (*)(X509*)> certificate(
+        PEM_read_X509(file.get(), nullptr, nullptr, nullptr), X509_free);
+    ERR_clear_error();
+    if (!certificate)
+        return " (" + path + " is no certificate)";
+    if (X509_cmp_current_time(X509_get0_notAfter(certificate.get())) < 0)
+        return " (" + path + " has expired)";
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate.get())) > 0)
+        return " (" + path + " is not valid yet)";
+    return "";
+}
+
+std::string with_commas(const std::vector<std::string>& names) {
+    std::string text;
+    for (const auto& name : names)
+        text += (text.empty() ? "" : ", ") + name;
+    return text;
+}
+
+using OptionsPtr = std::unique_ptr<natsOptions, void (*)(natsOptions*)>;
+
+/// What cnats's threads and this one have in common. It lives until cnats has said that all is closed.
+struct Common {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<Bell>> bells;  ///< those that ring when the connection is there again
+    std::string last_error;
+
+    void ring_all() {
+        const std::lock_guard lock(mutex);
+        for (const auto& bell : bells)
+            bell->ring();
+    }
+};
+using CommonPtr = std::shared_ptr<Common>;
+
+Common& common_in(void* closure) noexcept {
+    return **static_cast<CommonPtr*>(closure);
+}
+
+void on_connected(natsConnection*, void* closure) {
+    common_in(closure).ring_all();
+}
+
+void on_error(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
+    const char* text = nullptr;
+    natsConnection_GetLastError(connection, &text);
+    const std::string error = text != nullptr && *text != '\0' ? text : natsStatus_GetText(status);
+    auto& common = common_in(closure);
+    const std::lock_guard lock(common.mutex);
+    if (common.last_error != error)
+        daemon::log(LOG_WARNING, "NATS: " + error);
+    common.last_error = error;
+}
+
+// The last that cnats calls.
+void on_closed(natsConnection*, void* closure) {
+    delete static_cast<CommonPtr*>(closure);
+}
+
+void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* bell) {
+    natsMsg_Destroy(message);
+    (*static_cast<std::shared_ptr<Bell>*>(bell))->ring();
+}
+
+void on_complete(void* bell) {
+    delete static_cast<std::shared_ptr<Bell>*>(bell);
+}
+
+/// What cnats says of it in this thread, unless that is of an earlier call.
+std::string reason_of(natsStatus status) {
+    natsStatus last = NATS_OK;
+    const char* detail = nats_GetLastError(&last);
+    return last == status && detail != nullptr && *detail != '\0' ? detail : natsStatus_GetText(status);
+}
+
+void must(natsStatus status, const char* what) {
+    if (status != NATS_OK)
+        throw EngineError(std::string("NATS: ") + what + ": " + reason_of(status));
+}
+
+OptionsPtr options_for(const std::vector<std::string>& servers, const NatsTls& tls,
+                       const NatsAccess& access) {
+    natsOptions* made = nullptr;
+    must(natsOptions_Create(&made), "options");
+    OptionsPtr options(made, natsOptions_Destroy);
+    std::vector<std::string> urls(servers.size());
+    std::ranges::transform(servers, urls.begin(), [](const auto& server) { return "tls://" + server; });
+    std::vector<const char*> texts(urls.size());
+    std::ranges::transform(urls, texts.begin(), [](const auto& url) { return url.c_str(); });
+    must(natsOptions_SetServers(made, texts.data(), static_cast<int>(texts.size())), "servers");
+    must(natsOptions_SetSecure(made, true), "TLS");
+    must(natsOptions_LoadCATrustedCertificates(made, tls.authority.c_str()), "the authority");
+    must(natsOptions_LoadCertificatesChain(made, tls.certificate.c_str(), tls.key.c_str()),
+         "the certificate");
+    // Names that the servers tell of each other are in nobody's configuration.
+    must(natsOptions_SetIgnoreDiscoveredServers(made, true), "options");
+    must(natsOptions_SetName(made, access.user.c_str()), "name");
+    must(natsOptions_SetCustomInboxPrefix(made, access.inbox.c_str()), "inbox");
+    must(natsOptions_SetTimeout(made, connect_limit_ms), "options");
+    must(natsOptions_SetMaxReconnect(made, -1), "options");
+    must(natsOptions_SetReconnectWait(made, reconnect_wait_ms), "options");
+    must(natsOptions_SetReconnectBufSize(made, reconnect_buffer), "options");
+    must(natsOptions_SetFailRequestsOnDisconnect(made, true), "options");
+    must(natsOptions_SetPingInterval(made, ping_interval_ms), "options");
+    must(natsOptions_SetMaxPingsOut(made, pings_out), "options");
+    must(natsOptions_UseGlobalMessageDelivery(made, true), "options");
+    return options;
+}
+
+}  // namespace
+
+struct NatsConnection::Link {
+    CommonPtr common = std::make_shared<Common>();
+    std::vector<Stamp> stamps;
+    natsConnection* connection = nullptr;
+    jsCtx* jetstream = nullptr;
+    std::vector<std::pair<std::shared_ptr<Bell>, natsSubscription*>> subscriptions;
+
+    Link() = default;
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+    ~Link() {
+        for (const auto& [bell, subscription] : subscriptions)
+            natsSubscription_Destroy(subscription);
+        jsCtx_Destroy(jetstream);
+        natsConnection_Destroy(connection);
+        const std::lock_guard lock(common->mutex);
+        for (const auto& bell : common->bells)
+            bell->retire();
+    }
+};
+
+NatsConnection::NatsConnection(std::vector<std::string> servers, NatsTls tls, NatsAccess access)
+    : servers_(std::move(servers)),
+      tls_(std::move(tls)),
+      access_(std::move(access)),
+      name_("NATS at " + with_commas(servers_)) {}
+
+NatsConnection::~NatsConnection() = default;
+
+void NatsConnection::open() {
+    auto link = std::make_unique<Link>();
+    link->stamps = stamps_of(tls_);
+    const NoSignals none;
+    const auto options = options_for(servers_, tls_, access_);
+    // Owned by cnats until on_closed(), which comes also for a connection that was never made.
+    auto closure = std::make_unique<CommonPtr>(link->common);
+    must(natsOptions_SetRetryOnFailedConnect(options.get(), true, on_connected, closure.get()), "options");
+    must(natsOptions_SetReconnectedCB(options.get(), on_connected, closure.get()), "options");
+    must(natsOptions_SetErrorHandler(options.get(), on_error, closure.get()), "options");
+    must(natsOptions_SetClosedCB(options.get(), on_closed, closure.get()), "options");
+    const auto status = natsConnection_Connect(&link->connection, options.get());
+    if (status != NATS_OK && status != NATS_NOT_YET_CONNECTED)
+        must(status, "connect");
+    (void)closure.release();
+    jsOptions limits;
+    must(jsOptions_Init(&limits), "options");
+    limits.Wait = answer_limit_ms;
+    must(natsConnection_JetStream(&link->jetstream, link->connection, &limits), "JetStream");
+    link_ = std::move(link);
+}
+
+jsCtx* NatsConnection::jetstream() {
+    const bool is_there =
+        link_ != nullptr && natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED;
+    // What is connected stays so with an old certificate; what is not tries with a new one.
+    if (!is_there && (link_ == nullptr || stamps_of(tls_) != link_->stamps)) {
+        link_.reset();
+        open();
+    }
+    if (natsConnection_Status(link_->connection) != NATS_CONN_STATUS_CONNECTED)
+        throw EngineError("no connection to " + name_ + why_not());
+    return link_->jetstream;
+}
+
+std::string NatsConnection::why_not() const {
+    const char* error = nullptr;
+    natsConnection_GetLastError(link_->connection, &error);
+    return (error != nullptr && *error != '\0' ? std::string(": ") + error : std::string()) +
+           certificate_trouble(tls_.certificate);
+}
+
+std::shared_ptr<Bell> NatsConnection::listen(const std::vector<std::string>& subjects) {
+    (void)jetstream();
+    auto bell = std::make_shared<Bell>();
+    for (const auto& subject : subjects) {
+        auto closure = std::make_unique<std::shared_ptr<Bell>>(bell);
+        natsSubscription* subscription = nullptr;
+        must(natsConnection_Subscribe(&subscription, link_->connection, subject.c_str(), on_message,
+                                      closure.get()),
+             "subscribe");
+        link_->subscriptions.emplace_back(bell, subscription);
+        must(natsSubscription_SetOnCompleteCB(subscription, on_complete, closure.release()), "subscribe");
+    }
+    // Whoever listens has to be sure that he hears what comes from now on.
+    const auto status = natsConnection_FlushTimeout(link_->connection, answer_limit_ms);
+    {
+        const std::lock_guard lock(link_->common->mutex);
+        link_->common->bells.push_back(bell);
+    }
+    if (status != NATS_OK) {
+        drop(bell);
+        fail("cannot subscribe", {status});
+    }
+    return bell;
+}
+
+void NatsConnection::drop(const std::shared_ptr<Bell>& bell) noexcept {
+    if (!link_)
+        return;
+    std::erase_if(link_->subscriptions, [&](const auto& held) {
+        if (held.first == bell)
+            natsSubscription_Destroy(held.second);
+        return held.first == bell;
+    });
+    const std::lock_guard lock(link_->common->mutex);
+    std::erase(link_->common->bells, bell);
+}
+
+void NatsConnection::fail(const std::string& what, const NatsFailure& failure) const {
+    throw EngineError(what + " in " + name_ + ": " + reason_of(failure.status));
+}
+
+}  // namespace stek::fleet

@@ -1,0 +1,64 @@
+// One party's connection to the NATS servers: made when it is first needed, kept by cnats, made anew when the
+// party's certificate was renewed.
+#pragma once
+
+#include "daemon/fleet/engine.hpp"
+#include "daemon/fleet/nats_access.hpp"
+#include "daemon/fleet/nats_bell.hpp"
+
+#include <memory>
+#include <nats/nats.h>
+#include <string>
+#include <vector>
+
+namespace stek::fleet {
+
+/// Files in PEM, all of them: what the servers' certificates are signed by, and the party's own. cnats takes
+/// no key but a file's; systemd hands it over (LoadCredential=).
+struct NatsTls {
+    std::string authority, certificate, key;
+};
+
+struct NatsFailure {
+    natsStatus status;
+    jsErrCode code = {};
+};
+
+/// One thread at a time; cnats has threads of its own, which take no signals.
+class NatsConnection {
+  public:
+    /// Does not connect. `servers`: "HOST:PORT", in whose certificates is HOST.
+    NatsConnection(std::vector<std::string> servers, NatsTls tls, NatsAccess access);
+    NatsConnection(const NatsConnection&) = delete;
+    NatsConnection& operator=(const NatsConnection&) = delete;
+    ~NatsConnection();
+
+    /// Throws EngineError while there is no connection: at once, but for the first call of all, which tries
+    /// each server for up to 2 s.
+    jsCtx* jetstream();
+    [[nodiscard]] const NatsAccess& access() const noexcept { return access_; }
+
+    /// Rings when a message comes on one of the subjects, when the connection was lost and is there again,
+    /// and when this object comes to its end. Throws EngineError.
+    std::shared_ptr<Bell> listen(const std::vector<std::string>& subjects);
+    void drop(const std::shared_ptr<Bell>& bell) noexcept;
+
+    /// "cannot store it in NATS at a:4222, b:4222: Timeout"
+    [[noreturn]] void fail(const std::string& what, const NatsFailure& failure) const;
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+
+    static constexpr std::int64_t answer_limit_ms = 5000;
+
+  private:
+    struct Link;
+    void open();
+    [[nodiscard]] std::string why_not() const;
+
+    std::vector<std::string> servers_;
+    NatsTls tls_;
+    NatsAccess access_;
+    std::string name_;
+    std::unique_ptr<Link> link_;
+};
+
+}  // namespace stek::fleet

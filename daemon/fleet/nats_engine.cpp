@@ -1,0 +1,430 @@
+#include "daemon/fleet/nats_engine.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <thread>
+
+namespace stek::fleet {
+namespace {
+
+using std::chrono::steady_clock;
+using Value = std::vector<std::uint8_t>;
+
+template <auto Free>
+struct FreeBy {
+    template <class T>
+    void operator()(T* object) const noexcept {
+        Free(object);
+    }
+};
+using Message = std::unique_ptr<natsMsg, FreeBy<natsMsg_Destroy>>;
+using Ack = std::unique_ptr<jsPubAck, FreeBy<jsPubAck_Destroy>>;
+using Names = std::unique_ptr<jsStreamNamesList, FreeBy<jsStreamNamesList_Destroy>>;
+using Info = std::unique_ptr<jsStreamInfo, FreeBy<jsStreamInfo_Destroy>>;
+
+/// ADR-8: what it says of a value that it was erased.
+constexpr char operation_header[] = "KV-Operation", erased[] = "DEL";
+/// Headers, and what the servers add, come to less.
+constexpr std::int32_t room_for_headers = 4096;
+/// A copy that lags behind what this party knows to be stored is asked once more.
+constexpr auto between_looks = std::chrono::milliseconds(20);
+constexpr auto longest_lag = std::chrono::seconds(2);
+/// Whoever leads a bucket that was made just now is not always there yet.
+constexpr auto between_tries = std::chrono::milliseconds(100);
+constexpr int most_tries = 20;
+/// Of those that are known to be stored: then the ones that are older than that are forgotten.
+constexpr std::size_t many = 4096;
+
+/// The last that was stored under a key.
+struct Stored {
+    std::uint64_t sequence = 0;
+    bool is_erased = false;
+    Value value;
+};
+
+class NatsWatch final : public Watch {
+  public:
+    NatsWatch(std::shared_ptr<NatsConnection> connection, std::shared_ptr<Bell> bell)
+        : connection_(std::move(connection)), bell_(std::move(bell)) {}
+    NatsWatch(const NatsWatch&) = delete;
+    NatsWatch& operator=(const NatsWatch&) = delete;
+    ~NatsWatch() override { connection_->drop(bell_); }
+
+    [[nodiscard]] int fd() const noexcept override { return bell_->fd(); }
+    void clear() override {
+        bell_->quiet();
+        if (bell_->is_retired())
+            throw EngineError("the connection to " + connection_->name() + " was made anew");
+    }
+
+  private:
+    std::shared_ptr<NatsConnection> connection_;
+    std::shared_ptr<Bell> bell_;
+};
+
+class NatsEngine final : public Engine {
+  public:
+    explicit NatsEngine(NatsSettings settings);
+
+    bool create(const std::string& bucket, const std::string& key, Bytes value) override;
+    void put(const std::string& bucket, const std::string& key, Bytes value) override;
+    std::optional<Value> get(const std::string& bucket, const std::string& key) override;
+    std::vector<std::string> list(const std::string& bucket, const std::string& prefix) override;
+    void erase(const std::string& bucket, const std::string& key) override;
+    std::unique_ptr<Watch> watch(const std::string& bucket) override;
+    void prepare(const std::vector<std::string>& buckets) override;
+    [[nodiscard]] std::string name() const override { return connections_.front()->name(); }
+
+  private:
+    using Connection = std::shared_ptr<NatsConnection>;
+    enum class Answer : std::uint8_t { stored, taken, no_bucket, no_leader };
+
+    [[nodiscard]] Connection find(const std::string& subject) const noexcept;
+    [[nodiscard]] Connection granted(const std::string& subject, const std::string& what) const;
+    /// `after`: the sequence of what is replaced, 0 for nothing; without it, whatever is there.
+    Answer publish(const std::string& bucket, const std::string& key, Bytes value,
+                   std::optional<std::uint64_t> after, bool as_erased = false);
+    bool publish_into_bucket(const std::string& bucket, const std::string& key, Bytes value,
+                             std::optional<std::uint64_t> after);
+    [[nodiscard]] std::optional<Stored> look(const std::string& bucket, const std::string& key);
+    [[nodiscard]] std::optional<Stored> look_once(const std::string& bucket, const std::string& key);
+    [[nodiscard]] bool is_there(const std::string& bucket);
+    void make_bucket(const std::string& bucket);
+    void purge(const std::string& bucket, const std::string& key, std::uint64_t up_to);
+    void note(const std::string& subject, std::uint64_t sequence);
+
+    NatsSettings settings_;
+    std::vector<Connection> connections_;
+    /// What is known to be stored, by subject, and since when: for as long as a copy may lag behind it.
+    struct Known {
+        std::uint64_t sequence;
+        steady_clock::time_point since;
+    };
+    std::map<std::string, Known> known_;
+    std::set<std::string> there_;  ///< buckets that were seen
+};
+
+NatsEngine::NatsEngine(NatsSettings settings) : settings_(std::move(settings)) {
+    for (const auto& member : settings_.members)
+        connections_.push_back(
+            std::make_shared<NatsConnection>(settings_.servers, member.tls, member.access));
+    if (connections_.empty())
+        throw std::invalid_argument("an engine without a member");
+}
+
+NatsEngine::Connection NatsEngine::find(const std::string& subject) const noexcept {
+    for (const auto& connection : connections_)
+        if (is_covered(connection->access().publish, subject))
+            return connection;
+    return nullptr;
+}
+
+NatsEngine::Connection NatsEngine::granted(const std::string& subject, const std::string& what) const {
+    auto connection = find(subject);
+    if (!connection)
+        throw NotGranted("cannot " + what + " in " + name() + ": no certificate of this party's grants " +
+                         subject);
+    return connection;
+}
+
+NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::string& key, Bytes value,
+                                       std::optional<std::uint64_t> after, bool as_erased) {
+    const auto subject = subject::value(bucket, key);
+    const auto connection = granted(subject, "store " + bucket + "/" + key);
+    auto* const jetstream = connection->jetstream();
+    natsMsg* made = nullptr;
+    if (const auto status =
+            natsMsg_Create(&made, subject.c_str(), nullptr, reinterpret_cast<const char*>(value.data()),
+                           static_cast<int>(value.size()));
+        status != NATS_OK)
+        connection->fail("cannot store " + bucket + "/" + key, {status});
+    const Message message(made);
+    if (as_erased)
+        natsMsgHeader_Set(message.get(), operation_header, erased);
+    jsPubOptions options;
+    jsPubOptions_Init(&options);
+    if (after) {
+        options.ExpectNoMessage = *after == 0;
+        options.ExpectLastSubjectSeq = *after;
+    }
+    jsPubAck* acked = nullptr;
+    jsErrCode code{};
+    const auto status = js_PublishMsg(&acked, jetstream, message.get(), &options, &code);
+    const Ack ack(acked);
+    if (status == NATS_OK) {
+        note(subject, ack->Sequence);
+        return Answer::stored;
+    }
+    if (code == JSStreamWrongLastSequenceErr)
+        return Answer::taken;
+    there_.erase(bucket);
+    if (status == NATS_NO_RESPONDERS)
+        return is_there(bucket) ? Answer::no_leader : Answer::no_bucket;
+    connection->fail("cannot store " + bucket + "/" + key, {status, code});
+}
+
+/// False if it is taken.
+bool NatsEngine::publish_into_bucket(const std::string& bucket, const std::string& key, Bytes value,
+                                     std::optional<std::uint64_t> after) {
+    for (int tries = 0; tries < most_tries; ++tries) {
+        switch (publish(bucket, key, value, after)) {
+            case Answer::stored:
+                return true;
+            case Answer::taken:
+                return false;
+            case Answer::no_bucket:
+                make_bucket(bucket);
+                break;
+            case Answer::no_leader:
+                std::this_thread::sleep_for(between_tries);
+        }
+    }
+    throw EngineError("cannot store " + bucket + "/" + key + " in " + name() + ": nobody leads the bucket");
+}
+
+bool NatsEngine::create(const std::string& bucket, const std::string& key, Bytes value) {
+    check_names(bucket, key);
+    check_value(value);
+    if (publish_into_bucket(bucket, key, value, 0))
+        return true;
+    // There is something: a value, or a mark that one was erased, which may be replaced.
+    note(subject::value(bucket, key), 1);
+    const auto there = look(bucket, key);
+    return there && there->is_erased && publish_into_bucket(bucket, key, value, there->sequence);
+}
+
+void NatsEngine::put(const std::string& bucket, const std::string& key, Bytes value) {
+    check_names(bucket, key);
+    check_value(value);
+    (void)publish_into_bucket(bucket, key, value, std::nullopt);
+}
+
+std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std::string& key) {
+    const auto subject = subject::value(bucket, key);
+    const auto connection = granted(subject::read(bucket, key), "read " + bucket + "/" + key);
+    auto* const jetstream = connection->jetstream();
+    // Where there is no bucket, nobody would answer.
+    if (!is_there(bucket))
+        return std::nullopt;
+    jsDirectGetMsgOptions options;
+    jsDirectGetMsgOptions_Init(&options);
+    options.LastBySubject = subject.c_str();
+    natsMsg* got = nullptr;
+    const auto status = js_DirectGetMsg(&got, jetstream, subject::stream(bucket).c_str(), nullptr, &options);
+    const Message message(got);
+    if (status == NATS_NOT_FOUND)
+        return std::nullopt;
+    if (status != NATS_OK) {
+        there_.erase(bucket);
+        connection->fail("cannot read " + bucket + "/" + key, {status});
+    }
+    const auto size = static_cast<std::size_t>(natsMsg_GetDataLength(message.get()));
+    if (size > max_value)
+        throw OversizedValue(bucket + "/" + key + " in " + name() + " has " + std::to_string(size) +
+                             " bytes, more than " + std::to_string(max_value));
+    Stored stored;
+    stored.sequence = natsMsg_GetSequence(message.get());
+    const char* operation = nullptr;
+    stored.is_erased = natsMsgHeader_Get(message.get(), operation_header, &operation) == NATS_OK;
+    const auto* const data = natsMsg_GetData(message.get());
+    stored.value.assign(data, data + size);
+    return stored;
+}
+
+// Any copy answers. One that has not got so far as this party knows the bucket to be is given time.
+std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::string& key) {
+    const auto subject = subject::value(bucket, key);
+    for (;;) {
+        auto stored = look_once(bucket, key);
+        const auto known = known_.find(subject);
+        if (known == known_.end() || (stored && stored->sequence >= known->second.sequence))
+            return stored;
+        if (steady_clock::now() - known->second.since > longest_lag) {
+            known_.erase(known);
+            return stored;
+        }
+        std::this_thread::sleep_for(between_looks);
+    }
+}
+
+void NatsEngine::note(const std::string& subject, std::uint64_t sequence) {
+    const auto now = steady_clock::now();
+    if (known_.size() > many)
+        std::erase_if(known_, [&](const auto& known) { return now - known.second.since > longest_lag; });
+    known_[subject] = {sequence, now};
+}
+
+std::optional<Value> NatsEngine::get(const std::string& bucket, const std::string& key) {
+    check_names(bucket, key);
+    auto stored = look(bucket, key);
+    if (!stored)
+        return std::nullopt;
+    if (!stored->is_erased)
+        return std::move(stored->value);
+    if (find(subject::purge(bucket)))
+        purge(bucket, key, stored->sequence);
+    return std::nullopt;
+}
+
+std::vector<std::string> NatsEngine::list(const std::string& bucket, const std::string& prefix) {
+    check_bucket(bucket);
+    const auto connection = granted(subject::info(bucket), "list " + bucket);
+    auto* const jetstream = connection->jetstream();
+    // NATS goes by whole tokens.
+    const auto dot = prefix.rfind('.');
+    const auto filter = subject::value(bucket, dot == std::string::npos ? ">" : prefix.substr(0, dot) + ".>");
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Stream.Info.SubjectsFilter = filter.c_str();
+    jsStreamInfo* got = nullptr;
+    jsErrCode code{};
+    const auto status = js_GetStreamInfo(&got, jetstream, subject::stream(bucket).c_str(), &options, &code);
+    const Info info(got);
+    if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
+        return {};
+    if (status != NATS_OK)
+        connection->fail("cannot list " + bucket, {status, code});
+    std::vector<std::string> keys;
+    const auto before = subject::value(bucket, "").size();
+    if (const auto* subjects = info->State.Subjects; subjects != nullptr)
+        for (int i = 0; i < subjects->Count; ++i) {
+            const std::string subject = subjects->List[i].Subject;
+            const auto key = subject.size() > before ? subject.substr(before) : "";
+            if (key.starts_with(prefix) && fit_for_key(key))
+                keys.push_back(key);
+        }
+    std::ranges::sort(keys);
+    return keys;
+}
+
+void NatsEngine::erase(const std::string& bucket, const std::string& key) {
+    check_names(bucket, key);
+    (void)granted(subject::value(bucket, key), "erase " + bucket + "/" + key);
+    const auto there = look(bucket, key);
+    if (!there)
+        return;
+    auto sequence = there->sequence;
+    // The mark is what others hear of.
+    if (!there->is_erased) {
+        if (publish(bucket, key, {}, std::nullopt, true) != Answer::stored)
+            return;
+        sequence = known_.at(subject::value(bucket, key)).sequence;
+    }
+    if (find(subject::purge(bucket)))
+        purge(bucket, key, sequence);
+}
+
+void NatsEngine::purge(const std::string& bucket, const std::string& key, std::uint64_t up_to) {
+    const auto subject = subject::value(bucket, key);
+    const auto connection = granted(subject::purge(bucket), "purge " + bucket + "/" + key);
+    auto* const jetstream = connection->jetstream();
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Stream.Purge.Subject = subject.c_str();
+    options.Stream.Purge.Sequence = up_to + 1;
+    jsErrCode code{};
+    const auto status = js_PurgeStream(jetstream, subject::stream(bucket).c_str(), &options, &code);
+    known_.erase(subject);
+    if (status != NATS_OK && code != JSStreamNotFoundErr)
+        connection->fail("cannot erase " + bucket + "/" + key, {status, code});
+}
+
+std::unique_ptr<Watch> NatsEngine::watch(const std::string& bucket) {
+    check_bucket(bucket);
+    const auto beginning = subject::changed(bucket, "");
+    for (const auto& connection : connections_) {
+        std::vector<std::string> subjects;
+        if (is_covered(connection->access().subscribe, beginning + ">"))
+            subjects.push_back(beginning + ">");
+        else
+            std::ranges::copy_if(connection->access().subscribe, std::back_inserter(subjects),
+                                 [&](const auto& subject) { return subject.starts_with(beginning); });
+        if (!subjects.empty())
+            return std::make_unique<NatsWatch>(connection, connection->listen(subjects));
+    }
+    throw NotGranted("cannot watch " + bucket + " in " + name() +
+                     ": no certificate of this party's grants it");
+}
+
+// --- buckets ---
+
+/// Asked once, and once more after each failure.
+bool NatsEngine::is_there(const std::string& bucket) {
+    if (there_.contains(bucket))
+        return true;
+    const auto connection = granted(subject::info(bucket), "look for bucket " + bucket);
+    jsStreamInfo* got = nullptr;
+    jsErrCode code{};
+    const auto status =
+        js_GetStreamInfo(&got, connection->jetstream(), subject::stream(bucket).c_str(), nullptr, &code);
+    const Info info(got);
+    if (status == NATS_OK)
+        there_.insert(bucket);
+    else if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND)
+        connection->fail("cannot look for bucket " + bucket, {status, code});
+    return status == NATS_OK;
+}
+
+void NatsEngine::make_bucket(const std::string& bucket) {
+    const auto connection = granted(subject::make(bucket), "make bucket " + bucket);
+    auto* const jetstream = connection->jetstream();
+    const auto name = subject::stream(bucket), values = subject::value(bucket, ">"),
+               told = subject::changed(bucket, ">");
+    const char* subjects[] = {values.c_str()};
+    jsRePublish republish;
+    jsRePublish_Init(&republish);
+    republish.Source = values.c_str();
+    republish.Destination = told.c_str();
+    republish.HeadersOnly = true;
+    jsStreamConfig config;
+    jsStreamConfig_Init(&config);
+    config.Name = name.c_str();
+    config.Subjects = subjects;
+    config.SubjectsLen = 1;
+    config.Storage = js_MemoryStorage;
+    config.Replicas = settings_.replicas;
+    config.MaxMsgsPerSubject = 1;
+    config.MaxMsgSize = static_cast<std::int32_t>(max_value) + room_for_headers;
+    config.MaxAge = bucket == bucket::fleet ? 0 : settings_.keep_s * 1'000'000'000;
+    config.Discard = js_DiscardNew;
+    config.AllowRollup = true;
+    config.DenyDelete = true;
+    config.AllowDirect = true;
+    config.RePublish = &republish;
+    jsErrCode code{};
+    const auto status = js_AddStream(nullptr, jetstream, &config, nullptr, &code);
+    // Somebody else has made it, with other settings maybe.
+    if (status != NATS_OK && code != JSStreamNameExistErr)
+        connection->fail("cannot make bucket " + bucket, {status, code});
+}
+
+void NatsEngine::prepare(const std::vector<std::string>& buckets) {
+    const auto connection = find(subject::names());
+    if (!connection)
+        return;
+    jsStreamNamesList* got = nullptr;
+    jsErrCode code{};
+    const auto status = js_StreamNames(&got, connection->jetstream(), nullptr, &code);
+    const Names names(got);
+    if (status != NATS_OK && status != NATS_NOT_FOUND)
+        connection->fail("cannot look for buckets", {status, code});
+    std::set<std::string> there;
+    for (int i = 0; names && i < names->Count; ++i)
+        there.insert(names->List[i]);
+    for (const auto& bucket : buckets)
+        if (!there.contains(subject::stream(bucket)))
+            make_bucket(bucket);
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_nats_engine(NatsSettings settings) {
+    return std::make_unique<NatsEngine>(std::move(settings));
+}
+
+}  // namespace stek::fleet
