@@ -1,12 +1,12 @@
 #include "daemon/fleet/origin.hpp"
 
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/origin_run.hpp"
 
 #include <algorithm>
 #include <limits>
 
 namespace stek::fleet {
-
 Origin::Origin(const Identity& self, KnownLists& lists, Engine& engine, BundleStore& store, FillRandom fill)
     : self_(&self), lists_(&lists), engine_(&engine), store_(&store), fill_(std::move(fill)) {}
 
@@ -16,6 +16,8 @@ void Origin::begin() {
     refused_.reset();
     try {
         (void)lists_->refresh(*engine_);
+        if (lists_->fleet() != nullptr)
+            engine_->prepare(buckets_of(*lists_->fleet()));
     } catch (const EngineError& error) {
         refused_ = error;
     }
@@ -32,8 +34,12 @@ void Origin::run(const daemon::Now& now, const daemon::Policy& policy) {
     OriginRun run({*self_, *lists_, *engine_, *store_, fill_, report_}, now, policy);
     const auto current = policy.epoch_at(now.wall);
     run.look(current + ahead);
+    if (run.engine_had_lost())
+        lost_at_ = now.boot;
+    const bool others_may_come = lost_at_ && now.boot < *lost_at_ + waited_for_others * policy.period;
     for (auto epoch = current; epoch <= current + ahead; ++epoch)
-        run.provide(epoch);
+        run.provide(epoch,
+                    others_may_come && epoch != current ? OriginRun::Minting::no : OriginRun::Minting::yes);
     run.tidy();
     run.finish(refused_);
 }

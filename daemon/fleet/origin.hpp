@@ -2,7 +2,9 @@
 //
 // Several origins need no leader. Each keeps the bundle that it has minted before it offers it with create();
 // the first wins, and the others throw theirs away and keep the winner's. After a total loss of the engine
-// each puts back the very frames that it holds, never a second hourly key for an (epoch, revision).
+// each puts back the very frames that it holds, never a second hourly key for an (epoch, revision): what
+// another origin had stored last, and this one had not seen yet, is waited for. There are epochs enough
+// ahead.
 #pragma once
 
 #include "daemon/fleet/bundle_mint.hpp"
@@ -34,6 +36,8 @@ class Origin {
     Origin(const Identity& self, KnownLists& lists, Engine& engine, BundleStore& store, FillRandom fill);
 
     static constexpr std::uint64_t ahead = 3;  ///< epochs
+    /// Epochs in which nothing is minted ahead after a loss: others put back what they hold.
+    static constexpr std::uint64_t waited_for_others = 2;
 
     /// Whatever is due at `now`: looks at lists and pre-keys; makes sure that the engine has a good bundle
     /// for the current epoch and `ahead` more, and that it is the one held here, if one is; takes what others
@@ -59,6 +63,8 @@ class Origin {
     BundleStore* store_;
     FillRandom fill_;
     Report report_;
+    std::optional<std::uint64_t>
+        lost_at_;  ///< seconds of CLOCK_BOOTTIME: when the engine had lost what is held
     std::optional<EngineError> refused_;  ///< the lists, in this run
 };
 

@@ -121,6 +121,7 @@ OriginRun::There OriginRun::put_back(KeyId key) {
     const auto checked = check(held->frame, key);
     if (checked.worth != Worth::good)
         return There::nothing;
+    engine_had_lost_ |= key.epoch >= current_;
     // Else somebody else has put it back, or something else has come; the next run looks at it.
     return desk_.engine.create(bucket::hourly, bundle_key(key), held->frame) ? note_good(key, checked.bundle)
                                                                              : There::occupied;
@@ -176,12 +177,12 @@ const OriginRun::Good* OriginRun::newest_good(std::uint64_t epoch) const {
 
 // --- what is to be there ---
 
-void OriginRun::provide(std::uint64_t epoch) {
+void OriginRun::provide(std::uint64_t epoch, Minting minting) {
     // Not known to have none is no reason to mint another.
     if (newest_good(epoch) != nullptr || unknown_.contains(epoch))
         return;
     attempt(epoch, [&] {
-        if (!offer_minted(epoch))
+        if (!offer_minted(epoch) && minting == Minting::yes)
             (void)mint_next(epoch);
     });
 }

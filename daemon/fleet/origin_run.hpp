@@ -30,10 +30,14 @@ class OriginRun {
 
     /// At bundles up to epoch `furthest`; takes good ones, puts back what the engine has lost.
     void look(std::uint64_t furthest);
+    /// The engine had lost what is held here for the current epoch or a later one.
+    [[nodiscard]] bool engine_had_lost() const noexcept { return engine_had_lost_; }
     /// From the current one on, with a good bundle.
     [[nodiscard]] std::vector<std::uint64_t> epochs_there() const;
-    /// Sees to it that the engine has a good bundle for the epoch.
-    void provide(std::uint64_t epoch);
+    /// Sees to it that the engine has a good bundle for the epoch: without minting one, only if this origin
+    /// has minted it already.
+    enum class Minting : std::uint8_t { yes, no };
+    void provide(std::uint64_t epoch, Minting minting);
     /// Sees to it that it has a newer one than now, for active vaults only.
     void renew(std::uint64_t epoch);
     void tidy();
@@ -72,9 +76,10 @@ class OriginRun {
     const daemon::Policy& policy_;
     std::uint64_t current_;
     PartyNumber own_;
-    std::vector<KeyId> listed_;         ///< in the engine, sorted
-    std::map<KeyId, Good> good_;        ///< in the engine
-    std::set<KeyId> spent_, noise_;     ///< in the engine, and not put right
+    std::vector<KeyId> listed_;      ///< in the engine, sorted
+    std::map<KeyId, Good> good_;     ///< in the engine
+    std::set<KeyId> spent_, noise_;  ///< in the engine, and not put right
+    bool engine_had_lost_ = false;
     std::set<std::uint64_t> unknown_;   ///< epochs that the engine would not tell about
     std::optional<EngineError> first_;  ///< that it refused
 };

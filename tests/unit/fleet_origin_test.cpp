@@ -373,6 +373,42 @@ BOOST_FIXTURE_TEST_CASE(an_emptied_engine_gets_the_same_bytes, OriginScene) {
     BOOST_TEST(engine.has_one_hourly_key_each());
 }
 
+// All that the one had stored was gone before the other saw it.
+BOOST_FIXTURE_TEST_CASE(what_only_another_has_seen_is_waited_for_after_a_loss, OriginScene) {
+    auto one = start(), other = start_second(engine);
+    one.origin.run(at(now), policy);
+    other.origin.run(at(now), policy);
+    one.origin.run(at(now + 1), policy);
+    const KeyId unseen{now + 1 + Origin::ahead, 0};
+    const auto last = *frame(unseen);
+    for (const auto& name : names())
+        directory->erase(bucket::hourly, name);
+    other.origin.run(at(now + 1), policy);
+    BOOST_TEST(!frame(unseen));
+    BOOST_TEST(names().size() == Origin::ahead + 1);  // what it holds
+    one.origin.run(at(now + 1), policy);
+    BOOST_TEST((*frame(unseen) == last));
+    other.origin.run(at(now + 1), policy);
+    BOOST_TEST((other.store.find(unseen)->frame == last));
+    BOOST_TEST(engine.has_one_hourly_key_each());
+    BOOST_TEST(other.origin.report().alarms.empty());
+}
+
+// But not for ever, and not where the key is needed now.
+BOOST_FIXTURE_TEST_CASE(who_is_gone_after_a_loss_is_not_waited_for_long, OriginScene) {
+    auto one = start(), other = start_second(engine);
+    one.origin.run(at(now), policy);
+    other.origin.run(at(now), policy);
+    for (const auto& name : names())
+        directory->erase(bucket::hourly, name);
+    for (std::uint64_t passed = 1; passed <= Origin::ahead + 1; ++passed) {
+        other.origin.run(at(now + passed), policy);
+        BOOST_TEST(frame({now + passed, 0}).has_value());
+        BOOST_TEST(frame({now + passed + Origin::ahead, 0}).has_value() ==
+                   (passed > Origin::waited_for_others));
+    }
+}
+
 BOOST_FIXTURE_TEST_CASE(a_damaged_file_is_never_minted_for_again, OriginScene) {
     start().origin.run(at(now), policy);
     const auto file = state / "bundles/500000.0";

@@ -152,7 +152,9 @@ struct OriginScene {
     }
 
     [[nodiscard]] daemon::Now at(std::uint64_t epoch) const {
-        return {fleet::begin_of(epoch, policy) + 7, 1000};
+        // The machine has been up for as long as the epochs say, whatever they are.
+        const auto up = epoch > scene_epoch ? (epoch - scene_epoch) * policy.period : 0;
+        return {fleet::begin_of(epoch, policy) + 7, 1000 + up};
     }
     [[nodiscard]] std::optional<Octets> frame(fleet::KeyId key) const {
         return directory->get(fleet::bucket::hourly, fleet::bundle_key(key));
