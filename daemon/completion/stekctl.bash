@@ -56,7 +56,7 @@ _stekctl() {
     elif [[ ${program##*/} != stekd && (-z $subcommand || $subcommand == fleet || $subcommand == 'fleet enroll' || \
         $subcommand == 'fleet ceremony') ]]; then
         words=$(_stekctl_words subcommands "$program" "${path[@]}")
-    elif [[ $subcommand == 'fleet approve' || $subcommand == 'fleet ceremony make' || $subcommand == 'fleet ceremony take' ]]; then
+    elif [[ $subcommand == 'fleet approve' || $subcommand == 'fleet certify' || $subcommand == 'fleet ceremony make' || $subcommand == 'fleet ceremony take' ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         compopt -o filenames 2>/dev/null
         return
