@@ -49,6 +49,8 @@ FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
 }
 
 void FleetWork::make_engine() {
+    if (watch_)
+        watch_->watch(*engine_, {});  // what is watched is in the one before
     engine_ = std::make_unique<SteppedEngine>(open_engine(config_, OpenedBy::stekd), progress_);
 }
 
