@@ -24,6 +24,12 @@ class EngineError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+/// It is not for this party to do: no try again helps.
+class NotGranted : public EngineError {
+  public:
+    using EngineError::EngineError;
+};
+
 /// What is there is larger than any value that a party stores: noise, whoever left it.
 class OversizedValue : public EngineError {
   public:

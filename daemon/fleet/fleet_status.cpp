@@ -49,6 +49,7 @@ class Survey {
     Point root_;
     FleetStatus status_;
     bool reached_ = true;
+    bool hidden_ = false;  ///< something was not for this party to see
 };
 
 /// Once it is not reached, it is not asked again: each call may take seconds to fail.
@@ -58,6 +59,8 @@ void Survey::look(const Look& look) {
         return;
     try {
         look();
+    } catch (const NotGranted&) {
+        hidden_ = true;
     } catch (const EngineError& error) {
         reached_ = false;
         problem("the engine (" + status_.engine + ") cannot be reached: " + error.what());
@@ -162,6 +165,7 @@ void Survey::look_at_bundles(const KnownLists& lists) {
 void Survey::look_at_location(const std::string& name, Bytes fleet_list) {
     LocationStatus location;
     location.name = name;
+    hidden_ = false;
     KnownLists lists("", root_, name);
     lists.offer(fleet_list);
     look([&] {
@@ -182,6 +186,8 @@ void Survey::look_at_location(const std::string& name, Bytes fleet_list) {
                 location.machines.push_back(
                     {party.name, last_epoch_of(lists, party, records), has_pair(lists, party, pairs)});
     });
+    if (hidden_)
+        return;
     for (const auto& machine : location.machines)
         if (machine.last_epoch > location.last_epoch)
             location.last_epoch = machine.last_epoch;

@@ -11,12 +11,6 @@
 
 namespace stek::fleet {
 
-/// What this party's certificate does not grant: no try again helps.
-class NotGranted : public EngineError {
-  public:
-    using EngineError::EngineError;
-};
-
 /// A party with its own certificate; a stekd of several roles has several.
 struct NatsMember {
     NatsAccess access;

@@ -93,6 +93,13 @@ BOOST_FIXTURE_TEST_CASE(who_asks_is_let_in_until_it_is_withdrawn, Scene) {
     BOOST_TEST(grants().find("CN=o1,O=origin") != std::string::npos);
     certify("origin", "o1");
     check_outcome(fleet({"status"}, "o1"), exit_findings, "no origin is enrolled");
+    // It sees what it may, and says nothing of the rest.
+    add_vault("v1", "fra1");
+    enroll_and_approve("location", "v1", "root");
+    const auto seen = fleet({"status"}, "o1");
+    BOOST_TEST(seen.output.find("cannot be reached") == std::string::npos, seen.output);
+    BOOST_TEST(seen.output.find("fra1") == std::string::npos, seen.output);
+    check_outcome(fleet({"status"}, "root"), exit_findings, "location fra1 has no machine enrolled");
     check_outcome(fleet({"withdraw", "origin", "o1"}, "root"), exit_ok, "is let in no more");
     BOOST_TEST(grants().find("CN=o1,O=origin") == std::string::npos);
     check_outcome(fleet({"withdraw", "origin", "o1"}, "root"), exit_ok, "is not let in");
