@@ -2,12 +2,12 @@
 
 #include "provider/file_watch.hpp"
 #include "provider/key_ring.hpp"
+#include "provider/no_signals.hpp"
 #include "provider/patient_lock.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <new>
 #include <poll.h>
@@ -189,19 +189,16 @@ int Housekeeper::begin() noexcept {
         return 0;
     }
     pthread_attr_t attributes;
-    sigset_t all, before;
-    ::sigfillset(&all);
     int error = ::pthread_attr_init(&attributes);
     try {
         watch_exit_and_forks();
         auto shared = std::make_unique<std::shared_ptr<Work>>(work_);
         ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         ::pthread_attr_setstacksize(&attributes, stack_size);
-        ::pthread_sigmask(SIG_SETMASK, &all, &before);
+        const NoSignals none;
         pthread_t thread{};
         if (error == 0)
             error = ::pthread_create(&thread, &attributes, Work::live, shared.get());
-        ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
         if (error == 0)
             static_cast<void>(shared.release());  // the thread's now
     } catch (const std::exception&) {

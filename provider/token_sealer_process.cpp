@@ -1,8 +1,8 @@
 // The token sealer and the life of its process: forks, and the module's exit handlers.
+#include "provider/no_signals.hpp"
 #include "provider/token_sealer_parts.hpp"
 
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
@@ -20,22 +20,6 @@ std::atomic<TokenSealer*> serving{nullptr};
 std::atomic<bool> cut_off{false};
 
 constexpr long one_second = 1'000'000'000;  // nanoseconds
-
-/// What is started meanwhile takes no signals.
-class NoSignals {
-  public:
-    NoSignals() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    NoSignals(const NoSignals&) = delete;
-    NoSignals& operator=(const NoSignals&) = delete;
-    ~NoSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  private:
-    sigset_t before_{};
-};
 
 void* destroy_keys_of(void* links) {
     const std::unique_ptr<std::vector<std::shared_ptr<TokenLink>>> own(

@@ -1,12 +1,11 @@
 #include "daemon/fleet/nats_connection.hpp"
 
 #include "daemon/log.hpp"
+#include "provider/no_signals.hpp"
 
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstdio>
-#include <ctime>
 #include <mutex>
 
 #include <openssl/err.h>
@@ -21,22 +20,6 @@ constexpr std::int64_t connect_limit_ms = 2000, reconnect_wait_ms = 500, ping_in
 constexpr int pings_out = 2;
 /// Nothing is stored that waited for a connection: whoever stored it was told that it is not.
 constexpr int reconnect_buffer = 1;
-
-/// cnats starts threads, which inherit the mask: signals are for stekd's event loop.
-class NoSignals {
-  public:
-    NoSignals() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        ::pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    NoSignals(const NoSignals&) = delete;
-    NoSignals& operator=(const NoSignals&) = delete;
-    ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  private:
-    sigset_t before_{};
-};
 
 /// Which files they are, and of when.
 using Stamp = std::array<std::int64_t, 3>;
@@ -200,7 +183,7 @@ NatsConnection::~NatsConnection() = default;
 void NatsConnection::open() {
     auto link = std::make_unique<Link>();
     link->stamps = stamps_of(tls_);
-    const NoSignals none;
+    const NoSignals none;  // cnats starts threads
     const auto options = options_for(servers_, tls_, access_);
     // Owned by cnats until on_closed(), which comes also for a connection that was never made.
     auto closure = std::make_unique<CommonPtr>(link->common);
@@ -259,7 +242,7 @@ std::shared_ptr<Bell> NatsConnection::listen(const std::vector<std::string>& sub
     }
     if (status != NATS_OK) {
         drop(bell);
-        fail("cannot subscribe", {status});
+        fail("cannot subscribe", status);
     }
     return bell;
 }
@@ -276,8 +259,8 @@ void NatsConnection::drop(const std::shared_ptr<Bell>& bell) noexcept {
     std::erase(link_->common->bells, bell);
 }
 
-void NatsConnection::fail(const std::string& what, const NatsFailure& failure) const {
-    throw EngineError(what + " in " + name_ + ": " + reason_of(failure.status));
+void NatsConnection::fail(const std::string& what, natsStatus status) const {
+    throw EngineError(what + " in " + name_ + ": " + reason_of(status));
 }
 
 }  // namespace stek::fleet

@@ -19,11 +19,6 @@ struct NatsTls {
     std::string authority, certificate, key;
 };
 
-struct NatsFailure {
-    natsStatus status;
-    jsErrCode code = {};
-};
-
 /// One thread at a time; cnats has threads of its own, which take no signals.
 class NatsConnection {
   public:
@@ -44,7 +39,7 @@ class NatsConnection {
     void drop(const std::shared_ptr<Bell>& bell) noexcept;
 
     /// "cannot store it in NATS at a:4222, b:4222: Timeout"
-    [[noreturn]] void fail(const std::string& what, const NatsFailure& failure) const;
+    [[noreturn]] void fail(const std::string& what, natsStatus status) const;
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
     static constexpr std::int64_t answer_limit_ms = 5000;

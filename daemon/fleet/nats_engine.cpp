@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -142,7 +140,7 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
             natsMsg_Create(&made, subject.c_str(), nullptr, reinterpret_cast<const char*>(value.data()),
                            static_cast<int>(value.size()));
         status != NATS_OK)
-        connection->fail("cannot store " + bucket + "/" + key, {status});
+        connection->fail("cannot store " + bucket + "/" + key, status);
     const Message message(made);
     if (as_erased)
         natsMsgHeader_Set(message.get(), operation_header, erased);
@@ -165,7 +163,7 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
     there_.erase(bucket);
     if (status == NATS_NO_RESPONDERS)
         return is_there(bucket) ? Answer::no_leader : Answer::no_bucket;
-    connection->fail("cannot store " + bucket + "/" + key, {status, code});
+    connection->fail("cannot store " + bucket + "/" + key, status);
 }
 
 /// False if it is taken.
@@ -221,7 +219,7 @@ std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std
         return std::nullopt;
     if (status != NATS_OK) {
         there_.erase(bucket);
-        connection->fail("cannot read " + bucket + "/" + key, {status});
+        connection->fail("cannot read " + bucket + "/" + key, status);
     }
     const auto size = static_cast<std::size_t>(natsMsg_GetDataLength(message.get()));
     if (size > max_value)
@@ -288,7 +286,7 @@ std::vector<std::string> NatsEngine::list(const std::string& bucket, const std::
     if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
         return {};
     if (status != NATS_OK)
-        connection->fail("cannot list " + bucket, {status, code});
+        connection->fail("cannot list " + bucket, status);
     std::vector<std::string> keys;
     const auto before = subject::value(bucket, "").size();
     if (const auto* subjects = info->State.Subjects; subjects != nullptr)
@@ -331,7 +329,7 @@ void NatsEngine::purge(const std::string& bucket, const std::string& key, std::u
     const auto status = js_PurgeStream(jetstream, subject::stream(bucket).c_str(), &options, &code);
     known_.erase(subject);
     if (status != NATS_OK && code != JSStreamNotFoundErr)
-        connection->fail("cannot erase " + bucket + "/" + key, {status, code});
+        connection->fail("cannot erase " + bucket + "/" + key, status);
 }
 
 std::unique_ptr<Watch> NatsEngine::watch(const std::string& bucket) {
@@ -366,7 +364,7 @@ bool NatsEngine::is_there(const std::string& bucket) {
     if (status == NATS_OK)
         there_.insert(bucket);
     else if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND)
-        connection->fail("cannot look for bucket " + bucket, {status, code});
+        connection->fail("cannot look for bucket " + bucket, status);
     return status == NATS_OK;
 }
 
@@ -400,7 +398,7 @@ void NatsEngine::make_bucket(const std::string& bucket) {
     const auto status = js_AddStream(nullptr, jetstream, &config, nullptr, &code);
     // Somebody else has made it, with other settings maybe.
     if (status != NATS_OK && code != JSStreamNameExistErr)
-        connection->fail("cannot make bucket " + bucket, {status, code});
+        connection->fail("cannot make bucket " + bucket, status);
 }
 
 void NatsEngine::prepare(const std::vector<std::string>& buckets) {
@@ -412,7 +410,7 @@ void NatsEngine::prepare(const std::vector<std::string>& buckets) {
     const auto status = js_StreamNames(&got, connection->jetstream(), nullptr, &code);
     const Names names(got);
     if (status != NATS_OK && status != NATS_NOT_FOUND)
-        connection->fail("cannot look for buckets", {status, code});
+        connection->fail("cannot look for buckets", status);
     std::set<std::string> there;
     for (int i = 0; names && i < names->Count; ++i)
         there.insert(names->List[i]);
