@@ -8,7 +8,6 @@
 #include "daemon/init_parts.hpp"
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>

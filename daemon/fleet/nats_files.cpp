@@ -48,6 +48,21 @@ void write_pair(const std::string& directory, const std::string& name, const Aut
     daemon::write_text(directory + "/" + name + ".crt", to_pem(certificate.get()), 0644);
 }
 
+/// All but who is let in.
+void make_servers(const std::string& directory, const NatsPlan& plan, const Authority& authority) {
+    const auto routes_key = make_private_key();
+    const auto routes = make_authority("stek routes", routes_key.get(), days_of_routes);
+    for (const auto& server : plan.servers) {
+        const auto own = directory + "/" + server.name;
+        daemon::make_directory(own, 0750);
+        write_pair(own, "server", authority, server, days_of_servers);
+        write_pair(own, "route", {routes.get(), routes_key.get()}, server, days_of_routes);
+        daemon::write_text(own + "/authority.crt", to_pem(authority.certificate), 0644);
+        daemon::write_text(own + "/routes.crt", to_pem(routes.get()), 0644);
+        daemon::write_text(own + "/nats.conf", nats_server_conf(plan, server), 0644);
+    }
+}
+
 }  // namespace
 
 std::string nats_server_conf(const NatsPlan& plan, const NatsServer& self) {
@@ -90,8 +105,6 @@ std::string nats_grants_conf(const std::vector<NatsAccess>& parties) {
 
 void write_nats_files(const std::string& directory, const NatsPlan& plan, const Authority& authority,
                       const std::string& grants) {
-    const auto routes_key = make_private_key();
-    const auto routes = make_authority("stek routes", routes_key.get(), days_of_routes);
     std::size_t there = 0;
     for (const auto& server : plan.servers)
         there += fs::exists(fs::path(directory) / server.name) ? 1 : 0;
@@ -99,18 +112,10 @@ void write_nats_files(const std::string& directory, const NatsPlan& plan, const 
         throw std::runtime_error(directory +
                                  " has the files of some of these servers: they are made together, "
                                  "in an empty directory");
-    for (const auto& server : plan.servers) {
-        const auto own = directory + "/" + server.name;
-        if (there == 0) {
-            daemon::make_directory(own, 0750);
-            write_pair(own, "server", authority, server, days_of_servers);
-            write_pair(own, "route", {routes.get(), routes_key.get()}, server, days_of_routes);
-            daemon::write_text(own + "/authority.crt", to_pem(authority.certificate), 0644);
-            daemon::write_text(own + "/routes.crt", to_pem(routes.get()), 0644);
-            daemon::write_text(own + "/nats.conf", nats_server_conf(plan, server), 0644);
-        }
-        daemon::write_text(own + "/grants.conf", grants, 0644);
-    }
+    if (there == 0)
+        make_servers(directory, plan, authority);
+    for (const auto& server : plan.servers)
+        daemon::write_text(directory + "/" + server.name + "/grants.conf", grants, 0644);
 }
 
 }  // namespace stek::fleet
