@@ -3,6 +3,7 @@
 #include "daemon/fleet/armour.hpp"
 #include "daemon/fleet/ask_for_machines.hpp"
 #include "daemon/fleet/command_fleet.hpp"
+#include "daemon/fleet/confirm.hpp"
 #include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/list_desk.hpp"
 #include "daemon/fleet/root_key.hpp"
@@ -11,7 +12,6 @@
 #include <ctime>
 #include <iostream>
 #include <memory>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -46,21 +46,12 @@ void show(std::ostream& out, const EnrolmentRequest& request, const FleetId& fle
         << "fingerprint:  " << fingerprint(request) << "\n";
 }
 
-void ask(const EnrolmentRequest& request) {
-    if (::isatty(STDIN_FILENO) != 1)
-        throw EnrolmentRefused(
-            "there is no terminal to ask at: give --fingerprint, as it was shown where the request was made");
-    for (std::string answer; answer != "yes";) {
-        std::cout << "Is that the fingerprint that was shown where " << request.name
-                  << " is? Approve (yes/no)? " << std::flush;
-        if (!std::getline(std::cin, answer) || answer == "no")
-            throw EnrolmentRefused("not approved");
-    }
-}
-
 void confirm(const Options& options, const EnrolmentRequest& request) {
     if (options.fingerprint.empty())
-        ask(request);
+        ask_at_terminal(
+            std::cout,
+            "Is that the fingerprint that was shown where " + request.name + " is? Approve (yes/no)? ",
+            "not approved");
 }
 
 void tell(const EnrolmentRequest& request, PartyNumber number, std::uint64_t serial) {
@@ -89,10 +80,7 @@ int approve(const Options& options) {
     const auto fleet = fleet_id_of(read_root_key(config.root));
     const auto request = open_request(frame, fleet);
     show(std::cout, request, fleet);
-    if (!options.fingerprint.empty() && options.fingerprint != fingerprint(request))
-        throw EnrolmentRefused(
-            "the request has another fingerprint than the one given: it is not the one "
-            "that was made there");
+    check_fingerprint(options.fingerprint, fingerprint(request));
     refuse_elsewhere(config, request);
     const Whose whose = list_of(request);
     if (whose == Whose::location && stekd_runs(config))

@@ -1,16 +1,14 @@
 // `stekctl fleet certify` and `stekctl fleet withdraw`: who is let into an engine that is NATS.
 #include "daemon/exit_codes.hpp"
 #include "daemon/fleet/command_fleet.hpp"
+#include "daemon/fleet/confirm.hpp"
 #include "daemon/fleet/engine_authority.hpp"
 #include "daemon/fleet/list_changes.hpp"
-#include "daemon/fleet/party.hpp"
 #include "daemon/init_parts.hpp"
-#include "provider/key_ring.hpp"
 
 #include <iostream>
 #include <map>
 #include <memory>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
@@ -36,15 +34,9 @@ void say_what_is_next(const EngineAuthority& authority) {
 }
 
 void ask(const NatsParty& party) {
-    if (::isatty(STDIN_FILENO) != 1)
-        throw EnrolmentRefused(
-            "there is no terminal to ask at: give --fingerprint, as it was shown where the request was made");
-    for (std::string answer; answer != "yes";) {
-        std::cerr << "Is that the fingerprint that was shown where " << party.name
-                  << " is? Let it in (yes/no)? " << std::flush;
-        if (!std::getline(std::cin, answer) || answer == "no")
-            throw EnrolmentRefused("not certified");
-    }
+    ask_at_terminal(
+        std::cerr, "Is that the fingerprint that was shown where " + party.name + " is? Let it in (yes/no)? ",
+        "not certified");
 }
 
 int certify(const Options& options) {
@@ -56,10 +48,7 @@ int certify(const Options& options) {
         throw EnrolmentRefused("root's certificate is made by init");
     const auto shown = fingerprint(request.get());
     std::cerr << "request:      " << in_words(party) << "\nfingerprint:  " << shown << "\n";
-    if (!options.fingerprint.empty() && options.fingerprint != shown)
-        throw EnrolmentRefused(
-            "the request has another fingerprint than the one given: it is not the one that "
-            "was made there");
+    check_fingerprint(options.fingerprint, shown);
     const auto config = load_fleet_config(options.config);
     if (options.fingerprint.empty())
         ask(party);
