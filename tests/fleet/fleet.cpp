@@ -20,11 +20,6 @@ void open_to_all(const std::string& directory) {
     fs::permissions(directory, static_cast<fs::perms>(0755));
 }
 
-void replace_all(std::string& text, const std::string& what, const std::string& by) {
-    for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
-        text.replace(at, what.size(), by);
-}
-
 }  // namespace
 
 Fleet::Fleet(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
