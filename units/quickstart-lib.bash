@@ -1,4 +1,4 @@
-# The parts of units/quickstart. Uses its variables: root, prefix, dir, period, keep.
+# What the shows of units/quickstart have in common. Uses its variables: root, prefix, dir, period, keep.
 # shellcheck shell=bash disable=SC2154
 
 state=$dir/quickstart # our own files
@@ -6,7 +6,6 @@ state=$dir/quickstart # our own files
 mark=$dir/.made-by-stekd-quickstart
 mark_text='units/quickstart of stekd made this directory, and removes it.'
 client=$state/client
-declare -A first_key first_worker
 
 heading() { printf '\n== %s\n' "$*"; }
 
@@ -33,7 +32,7 @@ is_ours() {
 # By name what `stekctl init` and we make; a directory that holds more stays, and is said to.
 clear_instance() {
     local part
-    for part in softhsm2.conf stekd.toml openssl.cnf pins tokens state run; do
+    for part in softhsm2.conf stekd.toml openssl.cnf pins tokens state run hosts engine root.pem; do
         rm -rf "${dir:?}/$part"
     done
     find "$state" -mindepth 1 -delete
@@ -45,11 +44,16 @@ remove_instance() {
     rmdir "$dir" || die "$dir holds something that quickstart did not make: it stays"
 }
 
-# What each of our processes is known by in its command line: a pid alone may be somebody else's by now.
+# Of each of our processes, $state/NAME.pid. What it is known by in its command line: a pid alone may be somebody else's
+# by now.
 signature() {
     case $1 in
         stekd) echo "$dir/stekd.toml" ;;
+        stekd-*) echo "$dir/hosts/${1#stekd-}/stekd.toml" ;;
         nginx) echo "$state/nginx.conf" ;;
+        nginx-*) echo "$state/${1#nginx-}/nginx.conf" ;;
+        nats-*) echo "$dir/engine/${1#nats-}/nats.conf" ;;
+        load) echo "quickstart-load $state/cert.pem" ;;
     esac
 }
 running() {
@@ -57,28 +61,42 @@ running() {
     pid=$(cat "$state/$1.pid" 2>/dev/null) && [ -n "$pid" ] &&
         { tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$(signature "$1")"; } 2>/dev/null
 }
-
-stop_one() {
-    local pid tries=0
-    running "$1" || return 0
-    pid=$(<"$state/$1.pid")
-    kill -TERM "$pid"
+# start NAME COMMAND...: output to $state/NAME.log. Without our lock on the directory.
+start() {
+    local name=$1
+    shift
+    setsid "$@" </dev/null >>"$state/$name.log" 2>&1 9<&- &
+    echo $! >"$state/$name.pid"
+    disown # its end is looked for, not told by bash
+}
+signal() { ! running "$1" || kill -"$2" "$(<"$state/$1.pid")" 2>/dev/null || true; }
+await_end() {
+    local tries=0
     while running "$1"; do
-        [ $((tries += 1)) -le 100 ] || kill -KILL "$pid"
+        [ $((tries += 1)) -le 100 ] || signal "$1" KILL
         sleep 0.1
     done
 }
+# Those whose names begin so, at the same time.
+stop_each() {
+    local file names=()
+    for file in "$state/$1"*.pid; do
+        [ ! -e "$file" ] || names+=("$(basename "$file" .pid)")
+    done
+    for file in "${names[@]}"; do signal "$file" TERM; done
+    for file in "${names[@]}"; do await_end "$file"; done
+}
 stop_all() {
-    stop_one nginx
-    stop_one stekd
+    local kind
+    for kind in load nginx stekd nats; do stop_each "$kind"; done
 }
 
 finish() {
     trap - EXIT
     if [ "$1" -ne 0 ]; then
         echo
-        for log in stekd.log nginx.log; do
-            [ -s "$state/$log" ] && echo "--- the end of $log" && tail -n 20 "$state/$log"
+        for log in "$state"/*.log; do
+            [ -s "$log" ] && echo "--- the end of $(basename "$log")" && tail -n 20 "$log"
         done
         echo "quickstart failed" >&2
     fi
@@ -121,35 +139,32 @@ else:
     sys.exit("the build does not install " + sys.argv[1])' "$2"
 }
 
+# --- servers ---
+
 # The defaults of stekd are 3600 and 7200: two periods here as well, but enough to look at it.
 open_window() { echo $(($1 * 2 > 10 ? $1 * 2 : 10)); }
 
-make_instance() {
-    local part
-    clear_instance # of a run that was killed
-    started=yes
-    mkdir -m 700 "$client"
-    heading "Tokens and settings in $dir"
-    echo "$period" >"$state/period"
-    "$stekctl" init --dir "$dir" --location quickstart --period "$period" \
-        --session-timeout "$(open_window "$period")" --provider "$module" --reader www-data
+make_certificate() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=quickstart.test \
-        -keyout "$state/key.pem" -out "$state/cert.pem" 2>/dev/null
-    free_port >"$state/port"
-    mkdir "$state/nginx"
-    # Nothing here is about stekd but the `env` line. reuseport spreads connections over both workers.
-    cat >"$state/nginx.conf" <<EOF
+        -addext subjectAltName=DNS:quickstart.test -keyout "$state/key.pem" -out "$state/cert.pem" 2>/dev/null
+}
+# make_nginx NAME DIRECTORY WORKERS: nginx.conf in DIRECTORY, and the port in $state/NAME.port. Nothing in it is about stekd
+# but the `env` line. reuseport spreads connections over all workers.
+make_nginx() {
+    free_port >"$state/$1.port"
+    mkdir -p "$2/nginx"
+    cat >"$2/nginx.conf" <<EOF
 env OPENSSL_CONF;
 user www-data;
-worker_processes 2;
-pid $state/nginx.pid;
-error_log $state/nginx.log;
+worker_processes $3;
+pid $state/$1.pid;
+error_log $state/$1.log;
 events { worker_connections 128; }
 http {
     access_log off;
-$(for part in client_body proxy fastcgi uwsgi scgi; do echo "    ${part}_temp_path $state/nginx/$part;"; done)
+$(for part in client_body proxy fastcgi uwsgi scgi; do echo "    ${part}_temp_path $2/nginx/$part;"; done)
     server {
-        listen 127.0.0.1:$(<"$state/port") ssl reuseport;
+        listen 127.0.0.1:$(<"$state/$1.port") ssl reuseport;
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_certificate $state/cert.pem;
         ssl_certificate_key $state/key.pem;
@@ -159,6 +174,11 @@ $(for part in client_body proxy fastcgi uwsgi scgi; do echo "    ${part}_temp_pa
     }
 }
 EOF
+}
+# start_nginx NAME DIRECTORY OPENSSL-CONF
+start_nginx() {
+    OPENSSL_CONF=$3 nginx -p "$2" -c "$2/nginx.conf" 9<&-
+    until running "$1"; do sleep 0.05; done
 }
 
 # Not left to bind(): with reuseport a second nginx of the same user could share the port unnoticed.
@@ -170,90 +190,41 @@ with socket.socket() as s:
     print(s.getsockname()[1])'
 }
 
-start_stekd() {
-    setsid "$stekd" --config "$dir/stekd.toml" </dev/null >"$state/stekd.log" 2>&1 9<&- &
-    echo $! >"$state/stekd.pid"
-    local tries=0
-    until [ -n "$(sealing_key)" ]; do
-        running stekd || die "stekd ended"
-        [ $((tries += 1)) -le 300 ] || die "stekd made no key in 30 s"
-        sleep 0.1
-    done
-    runuser -u www-data -- test -r "$dir/run/keyring" ||
-        die "nginx's user cannot read $dir/run/keyring: is a directory above it closed to others?"
-    print_keys
-}
-start_nginx() {
-    heading "A stock nginx, two workers, OPENSSL_CONF=$dir/openssl.cnf"
-    OPENSSL_CONF=$dir/openssl.cnf nginx -p "$state" -c "$state/nginx.conf" 9<&-
-    until running nginx; do sleep 0.05; done
-    nginx -v 2>&1
-}
+# --- what stekd says: of one that goes by CONFIG ---
 
-# --- what stekd says ---
-
-status_json() { "$stekctl" status --config "$dir/stekd.toml" --json; }
-print_keys() { "$stekctl" status --config "$dir/stekd.toml" || true; }
-# key_states: a line for each live key, "<name in hex> <state>". Empty while there is no ring.
+status_json() { "$stekctl" status --config "$1" --json; }
+# key_states CONFIG: a line for each live key, "<name in hex> <state> <epoch>". Empty while there is no ring.
 key_states() {
-    { status_json 2>/dev/null || true; } | python3 -c '
+    { status_json "$1" 2>/dev/null || true; } | python3 -c '
 import json, sys
 text = sys.stdin.read()
 for key in json.loads(text)["keys"] if text.strip() else []:
-    print(key["name"], key["state"])'
+    print(key["name"], key["state"], key["epoch"])'
 }
-key_state() { key_states | sed -n "s/^$1 //p"; }
-sealing_key() { key_states | sed -n 's/ sealing$//p'; }
-
-await_rotation() {
-    local now
-    echo "waiting for the next epoch ..."
-    until now=$(sealing_key) && [ -n "$now" ] && [ "$now" != "$1" ] && [ "$now" != "$2" ]; do
-        running stekd || die "stekd ended"
-        sleep 0.2
-    done
-}
-await_expiry() {
-    [ -z "$(key_state "$1")" ] || echo "waiting until key $1 has had its time ..."
-    while [ -n "$(key_state "$1")" ]; do
-        running stekd || die "stekd ended"
-        sleep 0.2
-    done
-}
+# key_state CONFIG NAME
+key_state() { key_states "$1" | sed -n "s/^$2 \\([a-z]*\\) .*/\\1/p"; }
+sealing_key() { key_states "$1" | sed -n 's/ sealing .*//p'; }
+sealing_epoch() { key_states "$1" | sed -n 's/.* sealing //p'; }
 
 # --- what a client sees ---
 
-# connect VERSION SESSION-FILE|none NEW-SESSION-FILE|none: one connection by `openssl s_client`. Sets
-# outcome (New or Reused), worker (nginx's pid) and key (name of the ticket's key: its first 16 bytes).
-connect() {
+# visit VERSION SESSION-FILE|none NEW-SESSION-FILE|none: one connection to $port by `openssl s_client`. Sets outcome (New or
+# Reused), worker (nginx's pid) and key (name of the ticket's key: its first 16 bytes); fails if there is none, saying why.
+visit() {
     local out arguments=(-connect "127.0.0.1:$port" -servername quickstart.test "-tls${1/./_}" -ign_eof)
     [ "$2" = none ] || arguments+=(-sess_in "$2")
     [ "$3" = none ] || arguments+=(-sess_out "$3")
     out=$(printf 'GET / HTTP/1.1\r\nHost: quickstart.test\r\nConnection: close\r\n\r\n' |
-        openssl s_client "${arguments[@]}" 2>"$client/errors") || die "TLS $1: no connection: $(tail -n 1 "$client/errors")"
+        openssl s_client "${arguments[@]}" 2>"$client/errors") ||
+        { echo "TLS $1: no connection: $(tail -n 1 "$client/errors")" >&2 && return 1; }
     outcome=$(sed -n 's/^\(New\|Reused\), TLS.*/\1/p' <<<"$out" | head -n 1)
     worker=$(sed -n 's/^X-Worker: \([0-9]*\).*/\1/p' <<<"$out")
     # The last one printed: with TLS 1.3, tickets come after the handshake.
     key=$(sed -n '/TLS session ticket:/{n;p}' <<<"$out" | tail -n 1 |
         sed -n 's/^ *0000 - \([0-9a-f -]\{47\}\).*/\1/p' | tr -d ' -')
-    [ -n "$outcome" ] && [ -n "$worker" ] && [ -n "$key" ] || die "TLS $1: no ticket, or no answer from nginx"
+    [ -n "$outcome" ] && [ -n "$worker" ] && [ -n "$key" ] ||
+        { echo "TLS $1: no ticket, or no answer from nginx" >&2 && return 1; }
 }
+# The same, or the show has failed.
+connect() { visit "$@" || die "that must not be"; }
 expect() { [ "$outcome" = "$1" ] || die "$2: expected '$1', saw '$outcome'"; }
-show() { printf 'TLS %s  worker %-7s %s\n' "$1" "$worker" "$2"; }
-
-# reach_other_worker VERSION SESSION-FILE WORKER: each connection lands on either; every one must be resumed.
-reach_other_worker() {
-    local tries=0
-    until connect "$1" "$2" none && expect Reused "TLS $1: the ticket" && [ "$worker" != "$3" ]; do
-        [ $((tries += 1)) -le 50 ] || die "TLS $1: 50 connections, none on the other worker"
-    done
-}
-# resume_and_renew VERSION SESSION-FILE OLD-KEY: a worker may take a second to see the new ring.
-resume_and_renew() {
-    local tries=0
-    until connect "$1" "$2" none && expect Reused "TLS $1: a ticket of the old epoch" && [ "$key" != "$3" ]; do
-        [ $((tries += 1)) -le 20 ] || die "TLS $1: the old ticket was resumed, but not renewed under a new key"
-        sleep 0.2
-    done
-    [ -n "$(key_state "$key")" ] || die "TLS $1: renewed under key $key, which stekd does not know"
-}

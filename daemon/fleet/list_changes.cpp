@@ -155,17 +155,20 @@ bool issue_list(KnownLists& lists, Engine& engine, const PartyList& list, Bytes 
 }
 
 void store_list(KnownLists& lists, Engine& engine, const std::string& location) {
-    (void)lists.refresh(engine);  // what is newer stays
-    const Bytes frame = location.empty() ? lists.fleet_frame() : lists.machines_frame();
-    if (frame.empty())
-        return;
+    const auto own = [&] { return location.empty() ? lists.fleet_frame() : lists.machines_frame(); };
     const auto [bucket, key] = place_of(location);
     try {
-        if (const auto there = engine.get(bucket, key); there && std::ranges::equal(*there, frame))
-            return;
-    } catch (const OversizedValue&) {  // NOLINT(bugprone-empty-catch): noise, which is written over
+        if (const auto there = engine.get(bucket, key)) {
+            lists.offer(*there);  // what is newer stays
+            if (std::ranges::equal(*there, own()))
+                return;
+        }
+        // What comes before ours is written over, as noise is.
+    } catch (const FrameError&) {      // NOLINT(bugprone-empty-catch)
+    } catch (const OversizedValue&) {  // NOLINT(bugprone-empty-catch)
     }
-    engine.put(bucket, key, frame);
+    if (const Bytes frame = own(); !frame.empty())
+        engine.put(bucket, key, frame);
 }
 
 std::vector<std::string> buckets_of(const PartyList& fleet) {

@@ -145,6 +145,48 @@ BOOST_FIXTURE_TEST_CASE(a_sight_that_fails_fails_the_show, Show) {
     BOOST_TEST((!alive(stekd) && !fs::exists(dir)));
 }
 
+BOOST_FIXTURE_TEST_CASE(the_show_of_a_fleet, Show) {
+    const auto show = quickstart({"--fleet", "--period", "4", "--keep"});
+    BOOST_TEST(show.exit_code == 0, show.output);
+    const auto count = [&](const std::string& sight) {
+        const std::regex expression(sight);
+        return std::distance(std::sregex_iterator(show.output.begin(), show.output.end(), expression),
+                             std::sregex_iterator());
+    };
+    // Before and after what was killed: from two machines of each location, by two versions of TLS.
+    const std::string here = "( resumed ){2}", else_where = "( full    ){4}";
+    BOOST_TEST(count("\nfra1-m[12]   TLS 1\\.[23] " + here + else_where + "(?=\n)") == 8, show.output);
+    BOOST_TEST(count("\nams1-m[12]   TLS 1\\.[23] ( full    ){2}" + here + "( full    ){2}(?=\n)") == 8);
+    BOOST_TEST(count("\nnyc1-m[12]   TLS 1\\.[23] " + else_where + here + "(?=\n)") == 8);
+    BOOST_TEST(count("\n[0-9]+ s: [0-9]+ connections, [1-9][0-9]* of them resumed, 0 failed\n") == 2);
+    BOOST_TEST(count("\nn[123], which leads, is killed, in a rotation\n") == 1);
+    BOOST_TEST(count("\no1 is killed, in a rotation\n") == 1);
+    BOOST_TEST(show.output.find("== All of it was seen.") != std::string::npos);
+
+    std::vector<pid_t> pids;
+    for (const auto& file : fs::directory_iterator(dir / "quickstart"))
+        if (file.path().extension() == ".pid" && file.path().stem() != "load")
+            pids.push_back(pid_of(file.path().stem()));
+    BOOST_TEST(pids.size() == 3U + 11U + 6U);
+    BOOST_TEST(std::ranges::all_of(pids, alive));
+    const auto stopped = quickstart({"--fleet", "--stop"});
+    BOOST_TEST(stopped.exit_code == 0, stopped.output);
+    BOOST_TEST(std::ranges::none_of(pids, alive));
+    BOOST_TEST(!fs::exists(dir));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_machine_that_fails_fails_the_show_of_a_fleet, Show) {
+    const auto log = space.path() / "failing";
+    Process process(command({"--fleet", "--period", "4"}), compiler_cache(), log);
+    BOOST_REQUIRE(
+        eventually([&] { return read_file(log).find("\n== 2. ") != std::string::npos || !process.running(); },
+                   minutes(15)));
+    stop_pid(pid_of("stekd-ams1-m2"), SIGKILL);
+    BOOST_REQUIRE(process.wait(minutes(4)));
+    expect_failure({process.exit_code(), read_file(log)}, "stekd of ams1-m2 ended");
+    BOOST_TEST(!fs::exists(dir));
+}
+
 BOOST_FIXTURE_TEST_CASE(a_directory_that_it_did_not_make_is_refused, Show) {
     const auto theirs = space.path() / "theirs";
     const auto refused = [&](const std::string& why) {
