@@ -229,8 +229,7 @@ json Control::reply_to(std::string_view text, const ucred& peer) const {
     try {
         const auto request = parse_request(text);
         if (!std::holds_alternative<AskStatus>(request))
-            log(LOG_NOTICE,
-                std::holds_alternative<Rotate>(request) ? "ordered to rotate" : "ordered to revoke keys",
+            log(LOG_NOTICE, std::string("ordered to ") + in_words(request),
                 {{"STEK_PEER_UID", std::to_string(peer.uid)}, {"STEK_PEER_PID", std::to_string(peer.pid)}});
         return answer_(request);
     } catch (const std::exception& error) {

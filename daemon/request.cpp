@@ -123,4 +123,15 @@ Request parse_request(std::string_view text) {
     throw RequestError("do must be status, rotate, revoke, enroll or retire");
 }
 
+const char* in_words(const Request& request) noexcept {
+    struct Words {
+        const char* operator()(const AskStatus&) const noexcept { return "say how it is"; }
+        const char* operator()(const Rotate&) const noexcept { return "rotate"; }
+        const char* operator()(const Revoke&) const noexcept { return "revoke keys"; }
+        const char* operator()(const EnrolMachine&) const noexcept { return "enrol a machine"; }
+        const char* operator()(const RetireMachine&) const noexcept { return "retire a machine"; }
+    };
+    return std::visit(Words{}, request);
+}
+
 }  // namespace stek::daemon

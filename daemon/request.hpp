@@ -31,4 +31,7 @@ class RequestError : public std::runtime_error {
 /// type, a number out of range.
 Request parse_request(std::string_view text);
 
+/// What it orders: "rotate".
+const char* in_words(const Request& request) noexcept;
+
 }  // namespace stek::daemon

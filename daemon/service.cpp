@@ -105,9 +105,11 @@ std::string Service::attempt(const std::function<Work::Next()>& work) {
         const auto failure = current_failure();
         ++health_.failures;
         health_.trouble = failure.what;
-        if (failure.passing || reload_failed_)
+        if (failure.passing || reload_failed_) {
             retry_later(failure.what);
-        else
+            if (work_->is_ready_all_the_same())
+                say_ready();
+        } else
             give_up(failure.exit_code, failure.what);
         watch_for_losses();  // what was put in place before it failed is our own work
         metrics_->write();
@@ -139,6 +141,10 @@ void Service::rest_until(const Work::Next& next) {
         sd_event_source_set_enabled(retry_, SD_EVENT_OFF);
 
     tell_status();
+    say_ready();
+}
+
+void Service::say_ready() {
     if (!health_.ready) {
         log(LOG_NOTICE, "ready: " + work_->what_is_ready(),
             {{"STEK_LOCATION", work_->config().location}, {"STEK_KEYRING", work_->config().keyring}});

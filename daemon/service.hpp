@@ -48,6 +48,7 @@ class Service {
     void hear_by(std::unique_ptr<Control> control);
     nlohmann::json answer(const Request& request);
     void rest_until(const Work::Next& next);
+    void say_ready();
     void retry_later(const std::string& why);
     void give_up(int code, const std::string& why);
     void arm(sd_event_source*& source, clockid_t clock, std::uint64_t usec);

@@ -52,6 +52,9 @@ class Work {
     [[nodiscard]] virtual std::string headline() const = 0;
     /// What is so after the first run() that went well: "the key ring is in place".
     [[nodiscard]] virtual std::string what_is_ready() const = 0;
+    /// The same is so though run() has failed: what it failed by is not this host's to mend, and no reason to
+    /// call its start a failure.
+    [[nodiscard]] virtual bool is_ready_all_the_same() const noexcept { return false; }
     /// The files without which it cannot go on, to be told of their loss at once.
     [[nodiscard]] virtual std::vector<WatchedFile> must_stay() const = 0;
     /// What this object knows of it; the rest is left alone.

@@ -38,6 +38,7 @@ class FleetWork final : public daemon::Work {
     [[nodiscard]] const daemon::Config& config() const noexcept override { return common_; }
     [[nodiscard]] std::string headline() const override;
     [[nodiscard]] std::string what_is_ready() const override;
+    [[nodiscard]] bool is_ready_all_the_same() const noexcept override;
     [[nodiscard]] std::vector<daemon::WatchedFile> must_stay() const override;
     void report(daemon::Health& health) const override;
     void add_to_status(nlohmann::json& reply) const override;
@@ -74,6 +75,7 @@ class FleetWork final : public daemon::Work {
     std::unique_ptr<Parties> parties_;
     std::uint64_t generation_ = 0, published_ = 0;  ///< of the ring that was seen last; rings since the start
     std::int64_t last_published_ = 0;
+    bool engine_is_away_ = false;  ///< the last run has failed by that alone
 };
 
 }  // namespace stek::fleet

@@ -38,6 +38,11 @@ std::string FleetWork::what_is_ready() const {
     return roles;
 }
 
+// Origins and vaults have all they need on this host; a machine, once it has a ring for its servers.
+bool FleetWork::is_ready_all_the_same() const noexcept {
+    return engine_is_away_ && parties_ && (!config_.machine || parties_->ring() != nullptr);
+}
+
 std::vector<daemon::WatchedFile> FleetWork::must_stay() const {
     std::vector<daemon::WatchedFile> files;
     if (config_.machine)

@@ -153,7 +153,9 @@ void Survey::look_at_bundles(const KnownLists& lists) {
         return;
     if (status_.origins.empty())
         problem("no origin is enrolled");
-    else if (!current)
+    if (hidden_ || status_.origins.empty())
+        return;
+    if (!current)
         problem("there is no bundle for epoch " + std::to_string(status_.epoch) + ", the current one");
     for (const auto& origin : status_.origins)
         if (!origin.newest_epoch && !current)

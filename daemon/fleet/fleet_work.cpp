@@ -124,6 +124,7 @@ void FleetWork::look_at_ticket_token() {
 // --- runs ---
 
 daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
+    engine_is_away_ = false;
     try {
         open();
         piece();
@@ -131,6 +132,7 @@ daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
         watch_engine();
         throw;  // a file's trouble, not the tokens'
     } catch (const EngineError&) {
+        engine_is_away_ = true;
         note_ring();
         watch_engine();
         throw;

@@ -105,6 +105,13 @@ void KnownLists::offer(Bytes frame) {
     known = Known{std::move(list), {frame.begin(), frame.end()}};
 }
 
+bool KnownLists::machines_are_by_a_retired_vault() const {
+    if (!machines_ || !fleet_)
+        return false;
+    const Party* vault = fleet_->list.find(signer_of(machines_->frame));
+    return vault == nullptr || vault->standing != Standing::active;
+}
+
 PartyNumber KnownLists::signer_of(Bytes frame) const {
     return peek_frame(frame, Kind::list, fleet_id_).signer;
 }

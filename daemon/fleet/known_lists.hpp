@@ -16,8 +16,8 @@ namespace stek::fleet {
 /// vaults that could not see each other have signed one serial of their location's each, the one of the lower
 /// number goes before (see issue_list() for those who can). The fleet's list is the root's; a location's is
 /// that of any of its vaults that is active then. (A vault that is retired later leaves the list that it has
-/// signed in force: what was approved while it was trusted stays so until another vault signs the next. It
-/// can sign no more.)
+/// signed in force with those who know it: what was approved while it was trusted stays so. It can sign no
+/// more, and another vault signs the same anew for those who come later: Location.)
 ///
 /// The frames are kept in files, word for word, so that a party that starts without an engine knows whom to
 /// trust, and can put them back into an engine that has lost them. They are public, but whoever could change
@@ -42,6 +42,8 @@ class KnownLists {
     [[nodiscard]] const PartyList* machines() const noexcept {
         return machines_ ? &machines_->list : nullptr;
     }
+    /// Nobody else takes that list any more who does not have it yet: a vault that was retired has signed it.
+    [[nodiscard]] bool machines_are_by_a_retired_vault() const;
     /// Their frames; good until the next refresh() or offer(). Empty before the first list.
     [[nodiscard]] Bytes fleet_frame() const noexcept { return fleet_ ? Bytes(fleet_->frame) : Bytes(); }
     [[nodiscard]] Bytes machines_frame() const noexcept {

@@ -119,6 +119,10 @@ std::optional<PartyList> with_retired(const PartyList& list, std::string_view na
     return changed;
 }
 
+PartyList with_nothing_changed(const PartyList& list, std::int64_t now) {
+    return next(list, now);
+}
+
 PartyList machines_or_first(const KnownLists& lists, const std::string& location) {
     if (lists.machines() != nullptr)
         return *lists.machines();

@@ -30,6 +30,9 @@ std::optional<PartyList> with_party(const PartyList& list, const EnrolmentReques
 /// name.
 std::optional<PartyList> with_retired(const PartyList& list, std::string_view name, std::int64_t now);
 
+/// The same, to be signed by somebody else.
+PartyList with_nothing_changed(const PartyList& list, std::int64_t now);
+
 /// The newest list of the location's machines; one of serial 0 if there is none yet.
 PartyList machines_or_first(const KnownLists& lists, const std::string& location);
 

@@ -63,8 +63,19 @@ void Location::work(const daemon::Now& now, const daemon::Policy& policy) {
     records_.serve(now.wall, policy);
     if (const auto time = earliest_time(hours_.bundles(), now.wall, policy, Origin::ahead))
         records_.erase_over(*time, *chain_epoch, policy);
+    inherit_list(now.wall);
     // Noise, or an older list that another vault was slow to store, may be in its place.
     store_list(desk_.lists, desk_.engine, desk_.self.location);
+}
+
+// Of several vaults one is first, and the others take that one's.
+void Location::inherit_list(std::int64_t now) {
+    auto& lists = desk_.lists;
+    if (!lists.machines_are_by_a_retired_vault())
+        return;
+    const auto list = with_nothing_changed(*lists.machines(), now);
+    (void)issue_list(lists, desk_.engine, list,
+                     list_frame(desk_.self.fleet, desk_.own_number(), desk_.self.signing.key.get(), list));
 }
 
 // --- the chain ---

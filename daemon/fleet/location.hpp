@@ -68,6 +68,7 @@ class Location {
     void publish_pre_key(std::uint64_t epoch);
     void erase_pre_keys_that_are_gone();
     void destroy_pre_keys_before(std::uint64_t chain_epoch);
+    void inherit_list(std::int64_t now);
     void move_chain(std::uint64_t to_epoch);
     void move_chain_on(const daemon::Now& now, const daemon::Policy& policy);
     void forget_revoked(const daemon::Now& now, const daemon::Policy& policy);

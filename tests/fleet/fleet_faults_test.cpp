@@ -257,6 +257,12 @@ BOOST_AUTO_TEST_CASE(the_engine_is_gone_and_comes_back) {
     auto& fleet = scene().fleet;
     fs::rename(fleet.in("share/engine"), fleet.in("share/away"));
     scene().let_epochs_pass(2);
+    // Who is started meanwhile has what it has: that is no reason to be killed as one whose start has failed.
+    for (const auto* party : {"o2", "fra1-v2", "fra1-m1"}) {
+        fleet.stop(party);
+        fleet.start(party);
+        BOOST_TEST(eventually([&] { return fleet.is_ready(party); }, patience), fleet.log(party));
+    }
     fs::rename(fleet.in("share/away"), fleet.in("share/engine"));
     scene().expect_healed();
 }

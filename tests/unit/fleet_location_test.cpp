@@ -153,6 +153,35 @@ struct Fleet {
 
 }  // namespace
 
+BOOST_FIXTURE_TEST_CASE(the_list_of_a_vault_that_is_retired_is_signed_anew_by_another, Fleet) {
+    Site site = this->site(vault2);
+    site.run(at(start));
+    const auto by_vault1 = *real->get(scene.bucket(), KnownLists::machines_key);
+    const auto before = *site.lists->machines();
+    const auto signer = [&] {
+        return peek_frame(*real->get(scene.bucket(), KnownLists::machines_key), Kind::list, scene.id())
+            .signer;
+    };
+    const auto newcomer = [&] {
+        KnownLists lists("", scene.root().point, scene_location);
+        (void)lists.refresh(*real);
+        return lists.machines() != nullptr ? lists.machines()->parties.size() : 0;
+    };
+    BOOST_TEST(signer() == vault1.entry.number);
+    BOOST_TEST(newcomer() == 2U);
+    scene.retire(vault1);  // and the machines' list as it was
+    real->put(scene.bucket(), KnownLists::machines_key, by_vault1);
+    BOOST_TEST(newcomer() == 0U);
+
+    site.run(at(start, 120));
+    BOOST_TEST(signer() == vault2.entry.number);
+    BOOST_TEST(site.lists->machines()->serial == before.serial + 1);
+    BOOST_TEST((site.lists->machines()->parties == before.parties));
+    BOOST_TEST(newcomer() == 2U);
+    site.run(at(start, 180));  // once is enough
+    BOOST_TEST(site.lists->machines()->serial == before.serial + 1);
+}
+
 BOOST_FIXTURE_TEST_CASE(a_day_in_the_life, Fleet) {
     Site site = this->site(vault1);
     site.run(at(start));
