@@ -17,6 +17,17 @@ void PairShelf::begin_run() {
         seen.is_fresh = false;
 }
 
+void PairShelf::read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch) {
+    std::vector<std::string> names;
+    for (const Party* machine : machines) {
+        auto name = pair_key(machine->name, first_epoch);
+        const auto seen = seen_.find(name);
+        if (offered_.contains(name) && (seen == seen_.end() || !seen->second.is_fresh))
+            names.push_back(std::move(name));
+    }
+    desk_->engine.read_ahead(desk_->bucket(), names);
+}
+
 const MachinePair* PairShelf::of(const Party& machine, std::uint64_t first_epoch) {
     const auto name = pair_key(machine.name, first_epoch);
     if (!offered_.contains(name))

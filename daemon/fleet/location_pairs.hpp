@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 
 namespace stek::fleet {
@@ -19,6 +20,8 @@ class PairShelf {
 
     /// Throws EngineError.
     void begin_run();
+    /// of() of each will follow. Throws EngineError.
+    void read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch);
     /// The pair for epochs from `first_epoch` on; null if there is none that is good (which is told). Throws
     /// EngineError.
     const MachinePair* of(const Party& machine, std::uint64_t first_epoch);

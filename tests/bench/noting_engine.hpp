@@ -67,6 +67,16 @@ class NotingEngine final : public fleet::Engine {
         if (const auto record = fleet::key_of_record(key))
             records.note_last(*record);
     }
+    void put_all(const std::string& bucket, const std::vector<Item>& items) override {
+        behind_->put_all(bucket, items);
+        pulse_.note_stored();
+        for (const auto& item : items)
+            if (const auto record = fleet::key_of_record(item.key))
+                records.note_last(*record);
+    }
+    void read_ahead(const std::string& bucket, const std::vector<std::string>& keys) override {
+        behind_->read_ahead(bucket, keys);
+    }
     std::optional<std::vector<std::uint8_t>> get(const std::string& bucket, const std::string& key) override {
         return behind_->get(bucket, key);
     }
