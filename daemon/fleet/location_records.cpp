@@ -43,7 +43,7 @@ void RecordDesk::begin_run(std::int64_t now, const daemon::Policy& policy) {
     premises_ = premises;
     const auto names = desk_->engine.list(desk_->bucket(), all_records);
     there_ = {names.begin(), names.end()};
-    pairs_.begin_run();
+    pairs_.begin_run(first_epoch_of_pair(policy.epoch_at(now), policy));
     machines_ = active().size();
 }
 
