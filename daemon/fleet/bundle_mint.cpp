@@ -66,9 +66,16 @@ Recipients recipients_for(std::uint64_t epoch, const KnownLists& lists, Engine& 
     Recipients found;
     if (lists.fleet() == nullptr)
         return found;
+    std::vector<const Party*> vaults;
+    std::vector<std::string> keys;
     for (const Party& party : lists.fleet()->parties)
-        if (party.role == Role::vault && party.standing == Standing::active)
-            add(found, party, epoch, pre_key_of(party, epoch, lists, engine, found.troubles));
+        if (party.role == Role::vault && party.standing == Standing::active) {
+            vaults.push_back(&party);
+            keys.push_back(pre_key_key(party.name, epoch));
+        }
+    engine.read_ahead(bucket::pre_keys, keys);
+    for (const Party* vault : vaults)
+        add(found, *vault, epoch, pre_key_of(*vault, epoch, lists, engine, found.troubles));
     return found;
 }
 

@@ -65,9 +65,21 @@ class Engine {
     virtual bool create(const std::string& bucket, const std::string& key, Bytes value) = 0;
     /// Stores or replaces. Readers see the old value or the new one, never a part.
     virtual void put(const std::string& bucket, const std::string& key, Bytes value) = 0;
+    struct Item {
+        std::string key;
+        std::vector<std::uint8_t> value;
+    };
+    /// put() of each, for an engine that is far away in the time of a few.
+    virtual void put_all(const std::string& bucket, const std::vector<Item>& items) {
+        for (const auto& item : items)
+            put(bucket, item.key, item.value);
+    }
     /// Nothing if there is none. A value above max_value: OversizedValue.
     virtual std::optional<std::vector<std::uint8_t>> get(const std::string& bucket,
                                                          const std::string& key) = 0;
+    /// The next get() of each of these will be soon. An engine that is far away may answer it with what was
+    /// there when this was called, and takes the time of a few for all. Throws as get() does, or nothing.
+    virtual void read_ahead(const std::string& /*bucket*/, const std::vector<std::string>& /*keys*/) {}
     /// The keys that begin with `prefix`, sorted. None if there is no such bucket.
     virtual std::vector<std::string> list(const std::string& bucket, const std::string& prefix) = 0;
     /// Nothing happens if there is none.

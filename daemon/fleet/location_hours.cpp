@@ -27,7 +27,11 @@ TokenKey another_hold_of(const TokenKey& key) {
 void HourlyShelf::look(std::uint64_t chain_epoch, std::int64_t now, const daemon::Policy& policy) {
     drop_before(chain_epoch);
     const auto names = desk_->engine.list(bucket::hourly, "");
-    for (const KeyId key : bundles_of_interest(names, chain_epoch, policy.epoch_at(now)))
+    const auto keys = bundles_of_interest(names, chain_epoch, policy.epoch_at(now));
+    std::vector<std::string> read(keys.size());
+    std::ranges::transform(keys, read.begin(), bundle_key);
+    desk_->engine.read_ahead(bucket::hourly, read);
+    for (const KeyId key : keys)
         look_at(key, policy);
     pin_opened(chain_epoch);
 }

@@ -2,9 +2,24 @@
 
 #include "daemon/fleet/engine_keys.hpp"
 
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
 namespace stek::fleet {
 
-void PairShelf::begin_run() {
+namespace {
+
+/// Nothing for what pair_key() does not make.
+std::optional<std::uint64_t> epoch_of_pair(const std::string& name) {
+    // The same notation as a bundle's, with the revision left out.
+    const auto key = parse_bundle_key(name.substr(name.rfind('.') + 1) + ".0");
+    return key ? std::optional(key->epoch) : std::nullopt;
+}
+
+}  // namespace
+
+void PairShelf::begin_run(std::uint64_t first_epoch) {
     const PartyList* list = desk_->lists.machines();
     if (const auto serial = list != nullptr ? list->serial : 0; serial != serial_) {
         seen_.clear();
@@ -12,9 +27,34 @@ void PairShelf::begin_run() {
     }
     const auto names = desk_->engine.list(desk_->bucket(), all_pairs);
     offered_ = {names.begin(), names.end()};
+    look_at_those_before(first_epoch);
     std::erase_if(seen_, [this](const auto& entry) { return !offered_.contains(entry.first); });
     for (auto& [name, seen] : seen_)
         seen.is_fresh = false;
+}
+
+// What its machine has erased is only marked so in an engine where a machine may do no more, and would be
+// listed for a day: it goes when somebody who may purge reads it.
+void PairShelf::look_at_those_before(std::uint64_t first_epoch) {
+    std::vector<std::string> names;
+    std::ranges::copy_if(offered_, std::back_inserter(names), [first_epoch](const auto& name) {
+        const auto epoch = epoch_of_pair(name);
+        return epoch && *epoch < first_epoch;
+    });
+    desk_->engine.read_ahead(desk_->bucket(), names);
+    for (const auto& name : names)
+        (void)desk_->find(desk_->bucket(), name);
+}
+
+void PairShelf::read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch) {
+    std::vector<std::string> names;
+    for (const Party* machine : machines) {
+        auto name = pair_key(machine->name, first_epoch);
+        const auto seen = seen_.find(name);
+        if (offered_.contains(name) && (seen == seen_.end() || !seen->second.is_fresh))
+            names.push_back(std::move(name));
+    }
+    desk_->engine.read_ahead(desk_->bucket(), names);
 }
 
 const MachinePair* PairShelf::of(const Party& machine, std::uint64_t first_epoch) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 
 namespace stek::fleet {
@@ -17,8 +18,10 @@ class PairShelf {
   public:
     explicit PairShelf(LocationDesk& desk) : desk_(&desk) {}
 
-    /// Throws EngineError.
-    void begin_run();
+    /// `first_epoch`: of the pairs that machines offer now. Throws EngineError.
+    void begin_run(std::uint64_t first_epoch);
+    /// of() of each will follow. Throws EngineError.
+    void read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch);
     /// The pair for epochs from `first_epoch` on; null if there is none that is good (which is told). Throws
     /// EngineError.
     const MachinePair* of(const Party& machine, std::uint64_t first_epoch);
@@ -29,6 +32,7 @@ class PairShelf {
         bool is_good = false, is_fresh = false;
         MachinePair pair;
     };
+    void look_at_those_before(std::uint64_t first_epoch);
     void look(const std::string& name, const Party& machine, std::uint64_t first_epoch, Seen& seen);
     [[nodiscard]] MachinePair open(Bytes frame, const Party& machine, std::uint64_t first_epoch) const;
 

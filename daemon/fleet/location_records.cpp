@@ -43,7 +43,7 @@ void RecordDesk::begin_run(std::int64_t now, const daemon::Policy& policy) {
     premises_ = premises;
     const auto names = desk_->engine.list(desk_->bucket(), all_records);
     there_ = {names.begin(), names.end()};
-    pairs_.begin_run();
+    pairs_.begin_run(first_epoch_of_pair(policy.epoch_at(now), policy));
     machines_ = active().size();
 }
 
@@ -58,7 +58,9 @@ std::vector<const Party*> RecordDesk::active() const {
 
 void RecordDesk::serve_key(const Work& work) {
     std::map<OaepHash, std::vector<Job>> jobs;
-    for (const Party* machine : active()) {
+    const auto machines = active();
+    pairs_.read_ahead(machines, work.first_epoch_of_pair);
+    for (const Party* machine : machines) {
         if (hours_->hourly(work.key) == nullptr)
             return;
         const MachinePair* pair = pairs_.of(*machine, work.first_epoch_of_pair);
@@ -155,8 +157,16 @@ void RecordDesk::derive_for(std::span<const Job> jobs, OaepHash oaep, const Work
         return;
     }
     compare_name(work.key, steks.name);
+    std::vector<Engine::Item> items;
+    std::vector<PairId> pairs;
     for (std::size_t i = 0; i < jobs.size(); ++i)
-        leave(jobs[i], work, steks, std::move(steks.wrapped_keys[i]));
+        if (const auto record = record_for(jobs[i], work, steks, std::move(steks.wrapped_keys[i]))) {
+            items.push_back(item_of(*jobs[i].machine, *record));
+            pairs.push_back(record->pair);
+        }
+    desk_->engine.put_all(desk_->bucket(), items);
+    for (std::size_t i = 0; i < items.size(); ++i)
+        note(items[i].key, pairs[i]);
     last_epoch_ = std::max(last_epoch_, work.key.epoch);
 }
 
@@ -166,8 +176,10 @@ void RecordDesk::compare_name(KeyId key, const KeyName& name) {
                             desk_->self.location + " do not have the same chain key");
 }
 
-void RecordDesk::leave(const Job& job, const Work& work, const WrappedSteks& steks,
-                       std::vector<std::uint8_t> wrapped_key) {
+// Nothing if the machine's sealing key does not work.
+std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& work,
+                                                    const WrappedSteks& steks,
+                                                    std::vector<std::uint8_t> wrapped_key) {
     MachineRecord record;
     record.location = desk_->self.location;
     record.machine = job.machine->number;
@@ -186,17 +198,25 @@ void RecordDesk::leave(const Job& job, const Work& work, const WrappedSteks& ste
     } catch (const hpke::Error& error) {
         desk_->alarms.raise("machine " + job.machine->name +
                             " gets no records, for its sealing key does not work: " + error.what());
-        return;
+        return {};
     }
-    put(*job.machine, record);
+    return record;
+}
+
+Engine::Item RecordDesk::item_of(const Party& machine, const MachineRecord& record) const {
+    return {record_key(machine.name, record.key),
+            desk_->self.sign(Kind::record, desk_->own_number(), encode_record(record))};
+}
+
+void RecordDesk::note(const std::string& name, const PairId& pair) {
+    there_.insert(name);
+    settled_[name] = pair;
 }
 
 void RecordDesk::put(const Party& machine, const MachineRecord& record) {
-    const auto name = record_key(machine.name, record.key);
-    desk_->engine.put(desk_->bucket(), name,
-                      desk_->self.sign(Kind::record, desk_->own_number(), encode_record(record)));
-    there_.insert(name);
-    settled_[name] = record.pair;
+    const auto item = item_of(machine, record);
+    desk_->engine.put(desk_->bucket(), item.key, item.value);
+    note(item.key, record.pair);
 }
 
 void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {

@@ -7,6 +7,7 @@
 #include "daemon/fleet/record.hpp"
 
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -51,8 +52,11 @@ class RecordDesk {
     bool derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out);
     void derive_for(std::span<const Job> jobs, OaepHash oaep, const Work& work);
     void compare_name(KeyId key, const KeyName& name);
-    void leave(const Job& job, const Work& work, const WrappedSteks& steks,
-               std::vector<std::uint8_t> wrapped_key);
+    [[nodiscard]] std::optional<MachineRecord> record_for(const Job& job, const Work& work,
+                                                          const WrappedSteks& steks,
+                                                          std::vector<std::uint8_t> wrapped_key);
+    [[nodiscard]] Engine::Item item_of(const Party& machine, const MachineRecord& record) const;
+    void note(const std::string& name, const PairId& pair);
     void put(const Party& machine, const MachineRecord& record);
 
     LocationDesk* desk_;

@@ -147,7 +147,9 @@ std::vector<SignedRecord> Machine::gather(const Now& now, const Policy& policy) 
     if (!engine_answers_ || own_ == 0)
         return records;
     try_to([&] {
-        for (const auto& key : engine_->list(bucket_, records_of(self_->name))) {
+        const auto keys = engine_->list(bucket_, records_of(self_->name));
+        engine_->read_ahead(bucket_, keys);
+        for (const auto& key : keys) {
             try {
                 if (const auto frame = engine_->get(bucket_, key))
                     records.push_back(read(*frame, now, policy));
@@ -193,13 +195,17 @@ bool Machine::is_offered(const std::string& key, Bytes body) {
 void Machine::offer_pairs(const Now& now, const Policy& policy) {
     if (!engine_answers_)
         return;
+    const auto pairs = pairs_to_offer(now, policy, memory_);
     std::vector<std::string> offered;
-    for (const auto* pair : pairs_to_offer(now, policy, memory_)) {
-        const auto body = encode_pair(
-            {own_, self_->location, pair->slot_epoch, pair->id, ticket_->oaep(), pair->public_key});
+    for (const auto* pair : pairs)
         offered.push_back(pair_key(self_->name, pair->slot_epoch));
-        if (!is_offered(offered.back(), body))
-            engine_->put(bucket_, offered.back(), self_->sign(Kind::pair, own_, body));
+    engine_->read_ahead(bucket_, offered);
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+        const auto& pair = *pairs[i];
+        const auto body =
+            encode_pair({own_, self_->location, pair.slot_epoch, pair.id, ticket_->oaep(), pair.public_key});
+        if (!is_offered(offered[i], body))
+            engine_->put(bucket_, offered[i], self_->sign(Kind::pair, own_, body));
     }
     for (const auto& key : engine_->list(bucket_, pairs_of(self_->name)))
         if (std::ranges::find(offered, key) == offered.end())

@@ -52,13 +52,26 @@ Answer refuse_time(const MachineRecord& record, const KnownKey* known, const Now
     return {};
 }
 
-Answer refuse_wrapping(const MachineRecord& record, const MachineWorld& world) {
+/// The very record that was taken before: it has fitted its pair then.
+bool was_taken(const SignedRecord& record, const KnownKey* known) {
+    if (known == nullptr)
+        return false;
+    const auto taken = known->taken.find(record.vault);
+    return taken != known->taken.end() && taken->second.record == record.hash;
+}
+
+Answer refuse_pair(const MachineRecord& record, const MachineWorld& world) {
     const auto* pair = world.memory.find(record.pair);
     if (pair == nullptr || std::ranges::count(world.token_pairs, record.pair) == 0)
         return pass_over("the pair that it is wrapped to is not there");
     if (record.oaep != world.oaep)
         return suspect("it is wrapped with another OAEP hash than was offered");
-    const auto size = EVP_PKEY_get_size(parse_rsa_spki(pair->public_key).get());
+    return {};
+}
+
+// OpenSSL takes some tenth of a millisecond to parse a pair, and a machine sees its records in each run.
+Answer refuse_size(const MachineRecord& record, const OwnPair& pair) {
+    const auto size = EVP_PKEY_get_size(parse_rsa_spki(pair.public_key).get());
     if (record.wrapped_key.size() != static_cast<std::size_t>(size))
         return suspect("a wrapped key of " + std::to_string(record.wrapped_key.size()) +
                        " bytes for a pair of " + std::to_string(size));
@@ -83,7 +96,9 @@ Answer refuse_record(const SignedRecord& record, const MachineWorld& world, cons
             return refusal;
     if (auto refusal = refuse_time(content, known, now, policy))
         return refusal;
-    return refuse_wrapping(content, world);
+    if (auto refusal = refuse_pair(content, world); refusal || was_taken(record, known))
+        return refusal;
+    return refuse_size(content, *world.memory.find(content.pair));
 }
 
 bool is_at_hand(const MachineRecord& record, const MachineWorld& world) noexcept {

@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <cstdio>
 #include <mutex>
+#include <string_view>
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -18,6 +21,9 @@ namespace {
 
 constexpr std::int64_t connect_limit_ms = 2000, reconnect_wait_ms = 500, ping_interval_ms = 5000;
 constexpr int pings_out = 2;
+/// Questions at a time: their answers are no load to speak of, and at 50 ms to the servers 5,000 come in a
+/// second.
+constexpr std::size_t lot = 256;
 /// Nothing is stored that waited for a connection: whoever stored it was told that it is not.
 constexpr int reconnect_buffer = 1;
 
@@ -213,6 +219,59 @@ jsCtx* NatsConnection::jetstream() {
     if (natsConnection_Status(link_->connection) != NATS_CONN_STATUS_CONNECTED)
         throw EngineError("no connection to " + name_ + why_not());
     return link_->jetstream;
+}
+
+namespace {
+
+struct EndSubscription {
+    void operator()(natsSubscription* subscription) const noexcept { natsSubscription_Destroy(subscription); }
+};
+using SubscriptionPtr = std::unique_ptr<natsSubscription, EndSubscription>;
+
+/// Which question an answer is to: the last token of the subject that it came on.
+std::size_t number_of(natsMsg* answer) noexcept {
+    const std::string_view subject = natsMsg_GetSubject(answer);
+    std::size_t number = 0;
+    std::from_chars(subject.data() + subject.rfind('.') + 1, subject.data() + subject.size(), number);
+    return number;
+}
+
+/// False when they do not come any more.
+bool take_answers(natsSubscription* inbox, std::size_t count, std::vector<NatsMessage>& answers) {
+    using std::chrono::steady_clock;
+    const auto until = steady_clock::now() + std::chrono::milliseconds(NatsConnection::answer_limit_ms);
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - steady_clock::now());
+        natsMsg* got = nullptr;
+        if (left.count() <= 0 || natsSubscription_NextMsg(&got, inbox, left.count()) != NATS_OK)
+            return false;
+        NatsMessage answer(got);
+        if (const auto number = number_of(got); number < answers.size())
+            answers[number] = std::move(answer);
+    }
+    return true;
+}
+
+}  // namespace
+
+std::vector<NatsMessage> NatsConnection::ask(const std::vector<Question>& questions) {
+    (void)jetstream();
+    const auto inbox = access_.inbox + ".all." + std::to_string(++asked_) + ".";
+    natsSubscription* made = nullptr;
+    must(natsConnection_SubscribeSync(&made, link_->connection, (inbox + "*").c_str()), "subscribe");
+    const SubscriptionPtr subscription(made);
+    std::vector<NatsMessage> answers(questions.size());
+    for (std::size_t begin = 0; begin < questions.size(); begin += lot) {
+        const auto end = std::min(begin + lot, questions.size());
+        for (std::size_t i = begin; i < end; ++i)
+            must(natsConnection_PublishRequest(
+                     link_->connection, questions[i].subject.c_str(), (inbox + std::to_string(i)).c_str(),
+                     questions[i].payload.data(), static_cast<int>(questions[i].payload.size())),
+                 "ask");
+        if (!take_answers(made, end - begin, answers))
+            break;
+    }
+    return answers;
 }
 
 std::string NatsConnection::why_not() const {

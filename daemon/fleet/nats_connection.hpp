@@ -19,6 +19,11 @@ struct NatsTls {
     std::string authority, certificate, key;
 };
 
+struct FreeNatsMessage {
+    void operator()(natsMsg* message) const noexcept { natsMsg_Destroy(message); }
+};
+using NatsMessage = std::unique_ptr<natsMsg, FreeNatsMessage>;
+
 /// One thread at a time; cnats has threads of its own, which take no signals.
 class NatsConnection {
   public:
@@ -32,6 +37,14 @@ class NatsConnection {
     /// each server for up to 2 s.
     jsCtx* jetstream();
     [[nodiscard]] const NatsAccess& access() const noexcept { return access_; }
+
+    struct Question {
+        std::string subject;
+        Bytes payload;
+    };
+    /// Asks many at a time, and waits for the answers in turn, answer_limit_ms for each lot: null where none
+    /// came. Throws EngineError.
+    std::vector<NatsMessage> ask(const std::vector<Question>& questions);
 
     /// Rings when a message comes on one of the subjects, when the connection was lost and is there again,
     /// and when this object comes to its end. Throws EngineError.
@@ -54,6 +67,7 @@ class NatsConnection {
     NatsAccess access_;
     std::string name_;
     std::unique_ptr<Link> link_;
+    std::uint64_t asked_ = 0;
 };
 
 }  // namespace stek::fleet

@@ -1,11 +1,14 @@
 #include "daemon/fleet/nats_engine.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <map>
 #include <optional>
 #include <set>
 #include <thread>
+
+#include <nlohmann/json.hpp>
 
 namespace stek::fleet {
 namespace {
@@ -20,13 +23,16 @@ struct FreeBy {
         Free(object);
     }
 };
-using Message = std::unique_ptr<natsMsg, FreeBy<natsMsg_Destroy>>;
 using Ack = std::unique_ptr<jsPubAck, FreeBy<jsPubAck_Destroy>>;
 using Names = std::unique_ptr<jsStreamNamesList, FreeBy<jsStreamNamesList_Destroy>>;
 using Info = std::unique_ptr<jsStreamInfo, FreeBy<jsStreamInfo_Destroy>>;
 
 /// ADR-8: what it says of a value that it was erased.
 constexpr char operation_header[] = "KV-Operation", erased[] = "DEL";
+/// ADR-31: of a value that was read, and of an answer that is none.
+constexpr char sequence_header[] = "Nats-Sequence", status_header[] = "Status", not_found[] = "404";
+/// What was read ahead longer ago is read anew.
+constexpr auto good_for = std::chrono::seconds(2);
 /// Headers, and what the servers add, come to less.
 constexpr std::int32_t room_for_headers = 4096;
 /// A copy that lags behind what this party knows to be stored is asked once more.
@@ -44,6 +50,38 @@ struct Stored {
     bool is_erased = false;
     Value value;
 };
+
+std::string header_of(natsMsg* message, const char* name) {
+    const char* value = nullptr;
+    return natsMsgHeader_Get(message, name, &value) == NATS_OK && value != nullptr ? value : "";
+}
+
+std::size_t size_of(natsMsg* message) noexcept {
+    return static_cast<std::size_t>(natsMsg_GetDataLength(message));
+}
+
+Stored stored_in(natsMsg* message) {
+    Stored stored;
+    const auto sequence = header_of(message, sequence_header);
+    std::from_chars(sequence.data(), sequence.data() + sequence.size(), stored.sequence);
+    stored.is_erased = !header_of(message, operation_header).empty();
+    const auto* const data = natsMsg_GetData(message);
+    stored.value.assign(data, data + size_of(message));
+    return stored;
+}
+
+/// The sequence in the answer to what was to be stored (ADR-1, "PubAck"); nothing where it was not, or one
+/// cannot tell.
+std::optional<std::uint64_t> sequence_of_ack(natsMsg* message) {
+    if (message == nullptr)
+        return {};
+    const auto* const data = natsMsg_GetData(message);
+    const auto answer = nlohmann::json::parse(data, data + size_of(message), nullptr, false);
+    const auto sequence = answer.is_object() && !answer.contains("error") ? answer.find("seq") : answer.end();
+    if (sequence == answer.end() || !sequence->is_number_unsigned())
+        return {};
+    return sequence->get<std::uint64_t>();
+}
 
 class NatsWatch final : public Watch {
   public:
@@ -71,7 +109,9 @@ class NatsEngine final : public Engine {
 
     bool create(const std::string& bucket, const std::string& key, Bytes value) override;
     void put(const std::string& bucket, const std::string& key, Bytes value) override;
+    void put_all(const std::string& bucket, const std::vector<Item>& items) override;
     std::optional<Value> get(const std::string& bucket, const std::string& key) override;
+    void read_ahead(const std::string& bucket, const std::vector<std::string>& keys) override;
     std::vector<std::string> list(const std::string& bucket, const std::string& prefix) override;
     void erase(const std::string& bucket, const std::string& key) override;
     std::unique_ptr<Watch> watch(const std::string& bucket) override;
@@ -83,6 +123,9 @@ class NatsEngine final : public Engine {
     enum class Answer : std::uint8_t { stored, taken, no_bucket, no_leader };
 
     [[nodiscard]] Connection find(const std::string& subject) const noexcept;
+    /// Null, too, where it would take several, or one question is better asked alone.
+    [[nodiscard]] Connection find_for_all(
+        const std::vector<NatsConnection::Question>& questions) const noexcept;
     [[nodiscard]] Connection granted(const std::string& subject, const std::string& what) const;
     /// `after`: the sequence of what is replaced, 0 for nothing; without it, whatever is there.
     Answer publish(const std::string& bucket, const std::string& key, Bytes value,
@@ -105,6 +148,9 @@ class NatsEngine final : public Engine {
     };
     std::map<std::string, Known> known_;
     std::set<std::string> there_;  ///< buckets that were seen
+    /// What was read ahead and not asked for yet, by subject, and when; null: there is none.
+    std::map<std::string, std::optional<Stored>> ahead_;
+    steady_clock::time_point ahead_since_;
 };
 
 NatsEngine::NatsEngine(NatsSettings settings) : settings_(std::move(settings)) {
@@ -120,6 +166,16 @@ NatsEngine::Connection NatsEngine::find(const std::string& subject) const noexce
         if (is_covered(connection->access().publish, subject))
             return connection;
     return nullptr;
+}
+
+NatsEngine::Connection NatsEngine::find_for_all(
+    const std::vector<NatsConnection::Question>& questions) const noexcept {
+    if (questions.size() < 2)
+        return nullptr;
+    auto first = find(questions.front().subject);
+    const bool all =
+        std::ranges::all_of(questions, [&](const auto& question) { return find(question.subject) == first; });
+    return all ? first : nullptr;
 }
 
 NatsEngine::Connection NatsEngine::granted(const std::string& subject, const std::string& what) const {
@@ -141,7 +197,8 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
                            static_cast<int>(value.size()));
         status != NATS_OK)
         connection->fail("cannot store " + bucket + "/" + key, status);
-    const Message message(made);
+    const NatsMessage message(made);
+    ahead_.erase(subject);
     if (as_erased)
         natsMsgHeader_Set(message.get(), operation_header, erased);
     jsPubOptions options;
@@ -202,10 +259,32 @@ void NatsEngine::put(const std::string& bucket, const std::string& key, Bytes va
     (void)publish_into_bucket(bucket, key, value, std::nullopt);
 }
 
+// Where it is not certain that one was stored, it is put once more, and that says why not.
+void NatsEngine::put_all(const std::string& bucket, const std::vector<Item>& items) {
+    std::vector<NatsConnection::Question> questions;
+    for (const auto& item : items) {
+        check_names(bucket, item.key);
+        check_value(item.value);
+        questions.push_back({subject::value(bucket, item.key), item.value});
+        ahead_.erase(questions.back().subject);
+    }
+    const auto connection = find_for_all(questions);
+    if (!connection)
+        return Engine::put_all(bucket, items);
+    const auto answers = connection->ask(questions);
+    for (std::size_t i = 0; i < items.size(); ++i)
+        if (const auto sequence = sequence_of_ack(answers[i].get()))
+            note(questions[i].subject, *sequence);
+        else
+            put(bucket, items[i].key, items[i].value);
+}
+
 std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std::string& key) {
     const auto subject = subject::value(bucket, key);
     const auto connection = granted(subject::read(bucket, key), "read " + bucket + "/" + key);
     auto* const jetstream = connection->jetstream();
+    if (auto found = ahead_.extract(subject); found && steady_clock::now() - ahead_since_ < good_for)
+        return std::move(found.mapped());
     // Where there is no bucket, nobody would answer.
     if (!is_there(bucket))
         return std::nullopt;
@@ -214,24 +293,17 @@ std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std
     options.LastBySubject = subject.c_str();
     natsMsg* got = nullptr;
     const auto status = js_DirectGetMsg(&got, jetstream, subject::stream(bucket).c_str(), nullptr, &options);
-    const Message message(got);
+    const NatsMessage message(got);
     if (status == NATS_NOT_FOUND)
         return std::nullopt;
     if (status != NATS_OK) {
         there_.erase(bucket);
         connection->fail("cannot read " + bucket + "/" + key, status);
     }
-    const auto size = static_cast<std::size_t>(natsMsg_GetDataLength(message.get()));
-    if (size > max_value)
+    if (const auto size = size_of(message.get()); size > max_value)
         throw OversizedValue(bucket + "/" + key + " in " + name() + " has " + std::to_string(size) +
                              " bytes, more than " + std::to_string(max_value));
-    Stored stored;
-    stored.sequence = natsMsg_GetSequence(message.get());
-    const char* operation = nullptr;
-    stored.is_erased = natsMsgHeader_Get(message.get(), operation_header, &operation) == NATS_OK;
-    const auto* const data = natsMsg_GetData(message.get());
-    stored.value.assign(data, data + size);
-    return stored;
+    return stored_in(message.get());
 }
 
 // Any copy answers. One that has not got so far as this party knows the bucket to be is given time.
@@ -267,6 +339,29 @@ std::optional<Value> NatsEngine::get(const std::string& bucket, const std::strin
     if (find(subject::purge(bucket)))
         purge(bucket, key, stored->sequence);
     return std::nullopt;
+}
+
+// What has no good answer is asked for once more by its get(), which knows what to say of it.
+void NatsEngine::read_ahead(const std::string& bucket, const std::vector<std::string>& keys) {
+    ahead_.clear();
+    for (const auto& key : keys)
+        check_names(bucket, key);
+    std::vector<NatsConnection::Question> questions;
+    for (const auto& key : keys)
+        questions.push_back({subject::read(bucket, key), {}});
+    const auto connection = find_for_all(questions);
+    if (!connection || !is_there(bucket))
+        return;
+    ahead_since_ = steady_clock::now();
+    const auto answers = connection->ask(questions);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+        auto* const answer = answers[i].get();
+        const auto status = answer != nullptr ? header_of(answer, status_header) : "";
+        if (status == not_found)
+            ahead_[subject::value(bucket, keys[i])] = std::nullopt;
+        else if (answer != nullptr && status.empty() && size_of(answer) <= max_value)
+            ahead_[subject::value(bucket, keys[i])] = stored_in(answer);
+    }
 }
 
 std::vector<std::string> NatsEngine::list(const std::string& bucket, const std::string& prefix) {

@@ -55,6 +55,7 @@ struct Parties::OriginRole {
     Identity self;
     Origin origin;
     std::set<std::string> told;
+    std::set<PartyNumber> silent;  ///< vaults that the last hourly key was sealed to without a pre-key
 };
 
 struct Parties::LocationRole {
@@ -121,6 +122,19 @@ void Parties::tell(const std::string& who, const std::vector<std::string>& alarm
     told = {alarms.begin(), alarms.end()};
 }
 
+// Not so at each hourly key: a vault may be off for a day.
+void Parties::tell_silent_vaults() {
+    const auto& silent = origin_->origin.report().without_pre_key;
+    for (const auto number : silent)
+        if (const Party* vault = premises_.lists.fleet()->find(number);
+            vault != nullptr && !origin_->silent.contains(number))
+            log(LOG_WARNING,
+                "vault " + vault->name +
+                    " leaves no pre-keys: hourly keys are sealed to its long-lived key, and a copy of "
+                    "its token opens them. If it is lost, retire it");
+    origin_->silent = {silent.begin(), silent.end()};
+}
+
 void Parties::run(const Now& now) {
     std::exception_ptr trouble;
     const auto attempt = [&](const auto& act) {
@@ -135,6 +149,7 @@ void Parties::run(const Now& now) {
     if (origin_) {
         attempt([&] { origin_->origin.run(now, policy); });
         tell("origin " + origin_->self.name, origin_->origin.report().alarms, origin_->told);
+        tell_silent_vaults();
     }
     if (location_) {
         attempt([&] { location_->location.run(now, policy); });

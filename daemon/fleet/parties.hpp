@@ -64,6 +64,7 @@ class Parties {
     struct LocationRole;
     struct MachineRole;
     void tell(const std::string& who, const std::vector<std::string>& alarms, std::set<std::string>& told);
+    void tell_silent_vaults();
     void run_machine(const daemon::Now& now);
 
     Premises premises_;

@@ -21,6 +21,12 @@ class SteppedEngine final : public Engine {
     void put(const std::string& bucket, const std::string& key, Bytes value) override {
         stepped().put(bucket, key, value);
     }
+    void put_all(const std::string& bucket, const std::vector<Item>& items) override {
+        stepped().put_all(bucket, items);
+    }
+    void read_ahead(const std::string& bucket, const std::vector<std::string>& keys) override {
+        stepped().read_ahead(bucket, keys);
+    }
     std::optional<std::vector<std::uint8_t>> get(const std::string& bucket, const std::string& key) override {
         return stepped().get(bucket, key);
     }
