@@ -134,7 +134,8 @@ BOOST_FIXTURE_TEST_CASE(a_sound_instance, Running) {
         table.find("ok    stekd: it runs as process " + std::to_string(daemon->pid())) != std::string::npos,
         table);
     const auto schema = run({STEK_CHECKS "/check_schema", STEK_CHECKS "/../../docs/doctor.schema.json",
-                             STEK_STEKCTL, "doctor", "--config", config(), "--json"});
+                             STEK_STEKCTL, "doctor", "--config", config(), "--json"},
+                            {{"LD_PRELOAD", ""}});  // what Python leaks is not ours
     BOOST_TEST(schema.exit_code == 0, schema.output);
     const auto pin = read_file(directory / "pins/vault.pin");
     BOOST_TEST(table.find(pin.substr(0, 16)) == std::string::npos);
