@@ -132,7 +132,8 @@ make_fleet_and_engine() {
 let_all_in() {
     local name log before tries=0
     for name in "${servers[@]}"; do
-        log=$state/nats-$name.log before=$(grep -c 'Reloaded server configuration' "$state/nats-$name.log" || true)
+        log=$state/nats-$name.log
+        before=$(grep -c 'Reloaded server configuration' "$log" || true)
         cp "$(host root)/tls/servers/$name/grants.conf" "$dir/engine/$name/"
         signal "nats-$name" HUP
         until [ "$(grep -c 'Reloaded server configuration' "$log")" -gt "$before" ]; do

@@ -208,23 +208,19 @@ sealing_epoch() { key_states "$1" | sed -n 's/.* sealing //p'; }
 
 # --- what a client sees ---
 
-# visit VERSION SESSION-FILE|none NEW-SESSION-FILE|none: one connection to $port by `openssl s_client`. Sets outcome (New or
-# Reused), worker (nginx's pid) and key (name of the ticket's key: its first 16 bytes); fails if there is none, saying why.
-visit() {
+# connect VERSION SESSION-FILE|none NEW-SESSION-FILE|none: one connection to $port by `openssl s_client`. Sets outcome (New or
+# Reused), worker (nginx's pid) and key (name of the ticket's key: its first 16 bytes).
+connect() {
     local out arguments=(-connect "127.0.0.1:$port" -servername quickstart.test "-tls${1/./_}" -ign_eof)
     [ "$2" = none ] || arguments+=(-sess_in "$2")
     [ "$3" = none ] || arguments+=(-sess_out "$3")
     out=$(printf 'GET / HTTP/1.1\r\nHost: quickstart.test\r\nConnection: close\r\n\r\n' |
-        openssl s_client "${arguments[@]}" 2>"$client/errors") ||
-        { echo "TLS $1: no connection: $(tail -n 1 "$client/errors")" >&2 && return 1; }
+        openssl s_client "${arguments[@]}" 2>"$client/errors") || die "TLS $1: no connection: $(tail -n 1 "$client/errors")"
     outcome=$(sed -n 's/^\(New\|Reused\), TLS.*/\1/p' <<<"$out" | head -n 1)
     worker=$(sed -n 's/^X-Worker: \([0-9]*\).*/\1/p' <<<"$out")
     # The last one printed: with TLS 1.3, tickets come after the handshake.
     key=$(sed -n '/TLS session ticket:/{n;p}' <<<"$out" | tail -n 1 |
         sed -n 's/^ *0000 - \([0-9a-f -]\{47\}\).*/\1/p' | tr -d ' -')
-    [ -n "$outcome" ] && [ -n "$worker" ] && [ -n "$key" ] ||
-        { echo "TLS $1: no ticket, or no answer from nginx" >&2 && return 1; }
+    [ -n "$outcome" ] && [ -n "$worker" ] && [ -n "$key" ] || die "TLS $1: no ticket, or no answer from nginx"
 }
-# The same, or the show has failed.
-connect() { visit "$@" || die "that must not be"; }
 expect() { [ "$outcome" = "$1" ] || die "$2: expected '$1', saw '$outcome'"; }

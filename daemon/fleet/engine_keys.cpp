@@ -22,6 +22,12 @@ std::optional<daemon::KeyId> parse_bundle_key(std::string_view text) {
     return bundle_key(key) == text ? std::optional(key) : std::nullopt;
 }
 
+// The same notation as a bundle's, with the revision left out.
+std::optional<std::uint64_t> parse_epoch(std::string_view text) {
+    const auto key = parse_bundle_key(std::string(text) + ".0");
+    return key ? std::optional(key->epoch) : std::nullopt;
+}
+
 std::string pre_keys_of(std::string_view vault) {
     return std::string(vault) + ".";
 }

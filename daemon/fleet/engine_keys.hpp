@@ -15,6 +15,9 @@ std::string bundle_key(daemon::KeyId key);
 /// Nothing for what bundle_key() does not make: leading zeros, too.
 std::optional<daemon::KeyId> parse_bundle_key(std::string_view text);
 
+/// Of the keys below that end with one. Nothing for what is none: leading zeros, too.
+std::optional<std::uint64_t> parse_epoch(std::string_view text);
+
 /// "<vault>.<epoch>". All of a vault's begin with pre_keys_of().
 std::string pre_key_key(std::string_view vault, std::uint64_t epoch);
 std::string pre_keys_of(std::string_view vault);

@@ -8,17 +8,6 @@
 #include <exception>
 
 namespace stek::fleet {
-namespace {
-
-/// The epoch in the name of a vault's pre-key; nothing for other names.
-std::optional<std::uint64_t> epoch_of_pre_key(const std::string& name, const std::string& prefix) {
-    // The same notation as a bundle's, with the revision left out.
-    const auto key = parse_bundle_key(name.substr(prefix.size()) + ".0");
-    return key ? std::optional(key->epoch) : std::nullopt;
-}
-
-}  // namespace
-
 Location::Location(const Identity& self, KnownLists& lists, Engine& engine, VaultWork& vault,
                    LocationMemory memory, std::function<void(const LocationMemory&)> save)
     : desk_(self, lists, engine, vault, std::move(memory), std::move(save)),
@@ -141,9 +130,9 @@ void Location::erase_pre_keys_that_are_gone() {
     const auto there = desk_.vault.pre_keys();
     const auto is_gone = [&](std::uint64_t epoch) { return !std::ranges::binary_search(there, epoch); };
     std::erase_if(published_, [&](const auto& entry) { return is_gone(entry.first); });
-    const auto prefix = desk_.self.name + ".";
+    const auto prefix = pre_keys_of(desk_.self.name);
     for (const auto& name : desk_.engine.list(bucket::pre_keys, prefix))
-        if (const auto epoch = epoch_of_pre_key(name, prefix); epoch && is_gone(*epoch))
+        if (const auto epoch = parse_epoch(name.substr(prefix.size())); epoch && is_gone(*epoch))
             desk_.engine.erase(bucket::pre_keys, name);
 }
 

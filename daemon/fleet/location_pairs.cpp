@@ -4,20 +4,8 @@
 
 #include <algorithm>
 #include <iterator>
-#include <optional>
 
 namespace stek::fleet {
-
-namespace {
-
-/// Nothing for what pair_key() does not make.
-std::optional<std::uint64_t> epoch_of_pair(const std::string& name) {
-    // The same notation as a bundle's, with the revision left out.
-    const auto key = parse_bundle_key(name.substr(name.rfind('.') + 1) + ".0");
-    return key ? std::optional(key->epoch) : std::nullopt;
-}
-
-}  // namespace
 
 void PairShelf::begin_run(std::uint64_t first_epoch) {
     const PartyList* list = desk_->lists.machines();
@@ -38,7 +26,7 @@ void PairShelf::begin_run(std::uint64_t first_epoch) {
 void PairShelf::look_at_those_before(std::uint64_t first_epoch) {
     std::vector<std::string> names;
     std::ranges::copy_if(offered_, std::back_inserter(names), [first_epoch](const auto& name) {
-        const auto epoch = epoch_of_pair(name);
+        const auto epoch = parse_epoch(name.substr(name.rfind('.') + 1));
         return epoch && *epoch < first_epoch;
     });
     desk_->engine.read_ahead(desk_->bucket(), names);

@@ -44,14 +44,11 @@ double milliseconds_of(const std::function<void()>& work) {
 
 void tell_as(const char* title, const std::string& subject, const std::vector<double>& figures,
              const std::vector<double>& yardstick = {}) {
-    std::vector<double> ratios;
-    for (std::size_t i = 0; i < yardstick.size(); ++i)
-        ratios.push_back(figures[i] / yardstick[i]);
     tell({.title = title,
           .subject = subject,
           .unit = "ms",
           .figure = spread_of(figures),
-          .ratio = ratios.empty() ? std::nullopt : std::optional(spread_of(ratios)),
+          .ratio = ratio_of(figures, yardstick),
           .aim = {}});
 }
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <stdexcept>
 
 #include <nlohmann/json.hpp>
@@ -53,6 +54,15 @@ Spread spread_of(std::vector<double> figures) {
     std::ranges::sort(figures);
     return {quantile(figures, 0.5), quantile(figures, 0.25), quantile(figures, 0.75),
             figures.front(),        figures.back(),          figures.size()};
+}
+
+std::optional<Spread> ratio_of(const std::vector<double>& figures, const std::vector<double>& yardstick) {
+    if (yardstick.empty()) {
+        return {};
+    }
+    std::vector<double> ratios(yardstick.size());
+    std::ranges::transform(figures, yardstick, ratios.begin(), std::divides());
+    return spread_of(std::move(ratios));
 }
 
 void tell(const Result& result) {

@@ -13,6 +13,8 @@ struct Spread {
 };
 /// Of at least one figure.
 Spread spread_of(std::vector<double> figures);
+/// Turn by turn; nothing without a yardstick, which else has as many figures.
+std::optional<Spread> ratio_of(const std::vector<double>& figures, const std::vector<double>& yardstick);
 
 /// One line of a table.
 struct Result {

@@ -134,9 +134,9 @@ class Turns {
     void tell_times() const {
         const auto title = what_ + ": from the bundle's being published";
         tell_as(title, "the bare loop", "ms", yardstick_);
-        tell_as(title, "all records stored", "ms", recorded_, true);
-        tell_as(title, "the ring in place, median machine", "ms", median_, true);
-        tell_as(title, "the ring in place, last machine (aim: 2,000)", "ms", last_, true);
+        tell_as(title, "all records stored", "ms", recorded_, yardstick_);
+        tell_as(title, "the ring in place, median machine", "ms", median_, yardstick_);
+        tell_as(title, "the ring in place, last machine (aim: 2,000)", "ms", last_, yardstick_);
     }
     void tell_traffic() const {
         for (const auto& share : shares_) {
@@ -171,16 +171,13 @@ class Turns {
             share.kilobytes_down.push_back(mean.bytes_down / 1e3);
         }
     }
-    void tell_as(const std::string& title, const std::string& subject, const char* unit,
-                 const Figures& figures, bool by_yardstick = false) const {
-        Figures ratios;
-        for (std::size_t i = 0; by_yardstick && i < figures.size(); ++i)
-            ratios.push_back(figures[i] / yardstick_[i]);
+    static void tell_as(const std::string& title, const std::string& subject, const char* unit,
+                        const Figures& figures, const Figures& yardstick = {}) {
         tell({.title = title,
               .subject = subject,
               .unit = unit,
               .figure = spread_of(figures),
-              .ratio = ratios.empty() ? std::nullopt : std::optional(spread_of(ratios)),
+              .ratio = ratio_of(figures, yardstick),
               .aim = {}});
     }
 
