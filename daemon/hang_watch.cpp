@@ -12,7 +12,7 @@
 namespace stek::daemon {
 namespace {
 
-using namespace std::chrono_literals;
+using namespace std::literals;
 
 // An RSA pair takes up to 2 s to make, several times that on a busy machine. The unit's watchdog strikes
 // after 30 s.
@@ -39,15 +39,19 @@ HangWatch::~HangWatch() {
 
 void HangWatch::begin() {
     const std::lock_guard lock(mutex_);
-    since_ = Clock::now();
+    time(Awaited::token);
     asked_.reset();
-    say_at_ = first_said;
     changed_.notify_one();
 }
 
-void HangWatch::progress() {
+void HangWatch::progress(Awaited what) {
     const std::lock_guard lock(mutex_);
+    time(what);
+}
+
+void HangWatch::time(Awaited what) {
     since_ = Clock::now();
+    awaited_ = what;
     say_at_ = first_said;
 }
 
@@ -78,7 +82,9 @@ void HangWatch::watch() {
 }
 
 void HangWatch::look(std::chrono::seconds hung) {
-    const auto text = "a token call has hung for " + std::to_string(hung.count()) + " s";
+    const auto text =
+        (awaited_ == Awaited::token ? "a token call has hung for "s : "a call of the engine has hung for "s) +
+        std::to_string(hung.count()) + " s";
     if (hung >= say_at_) {
         log(hung < error_from ? LOG_WARNING : LOG_ERR, text, {{"STEK_HUNG_S", std::to_string(hung.count())}});
         sd_notify(0, ("STATUS=" + text).c_str());

@@ -20,7 +20,7 @@ constexpr int most_passes = 8;
 
 }  // namespace
 
-Rotation::Rotation(Config config, std::function<void()> progress)
+Rotation::Rotation(Config config, Progress progress)
     : config_(std::move(config)),
       progress_(std::move(progress)),
       readers_(config_.readers),

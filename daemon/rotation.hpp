@@ -4,11 +4,11 @@
 #include "daemon/access.hpp"
 #include "daemon/clocks.hpp"
 #include "daemon/config.hpp"
+#include "daemon/progress.hpp"
 #include "daemon/state.hpp"
 #include "daemon/tokens.hpp"
 #include "daemon/work.hpp"
 
-#include <functional>
 #include <memory>
 #include <optional>
 
@@ -20,9 +20,7 @@ class Rotation {
     using Next = Work::Next;
 
     /// Throws ConfigError (a reader that does not exist), AnotherStekd, std::system_error.
-    /// `progress`, which may be empty, is called between pieces of work of which each may take an RSA pair's
-    /// time.
-    explicit Rotation(Config config, std::function<void()> progress = {});
+    explicit Rotation(Config config, Progress progress = {});
 
     /// Does all that is due; on return the ring is in place. After an exception tokens are closed and opened
     /// anew by the next call. Throws PinRefused, WeakToken and AnotherStekd, which do not pass by waiting,
@@ -89,13 +87,10 @@ class Rotation {
     void act(const MarkRotation& action);
     void act(const Condemn& action);
 
-    void step() const {
-        if (progress_)
-            progress_();
-    }
+    void step() const { tell(progress_, Awaited::token); }
 
     Config config_;
-    std::function<void()> progress_;
+    Progress progress_;
     Readers readers_;
     StateDirectory directory_;
     State state_;

@@ -36,7 +36,7 @@ void block_signals() {
 
 }  // namespace
 
-Service::Service(const MakeWork& make) : work_(make([this] { hang_watch_->progress(); })) {
+Service::Service(const MakeWork& make) : work_(make([this](Awaited what) { hang_watch_->progress(what); })) {
     block_signals();
     hang_watch_ = std::make_unique<HangWatch>();
     must(sd_event_default(&loop_), "sd_event_default");
@@ -107,6 +107,7 @@ std::string Service::attempt(const std::function<Work::Next()>& work) {
         health_.trouble = failure.what;
         if (failure.passing || reload_failed_) {
             retry_later(failure.what);
+            hear_in_trouble();
             if (work_->is_ready_all_the_same())
                 say_ready();
         } else

@@ -18,8 +18,7 @@ std::string text_of(KeyId key) {
 
 class Standalone final : public Work {
   public:
-    Standalone(Config config, std::function<void()> progress)
-        : rotation_(std::move(config), std::move(progress)) {}
+    Standalone(Config config, Progress progress) : rotation_(std::move(config), std::move(progress)) {}
 
     Next run() override { return rotation_.run(); }
     json obey(const Order& order, const Attempt& attempt) override;
@@ -71,7 +70,7 @@ json Standalone::obey(const Order& order, const Attempt& attempt) {
 }  // namespace
 
 MakeWork standalone(Config config) {
-    return [config = std::move(config)](std::function<void()> progress) {
+    return [config = std::move(config)](Progress progress) {
         return std::make_unique<Standalone>(config, std::move(progress));
     };
 }

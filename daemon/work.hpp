@@ -6,6 +6,7 @@
 #include "daemon/health.hpp"
 #include "daemon/loss_watch.hpp"
 #include "daemon/plan.hpp"
+#include "daemon/progress.hpp"
 #include "daemon/request.hpp"
 
 #include <cstdint>
@@ -63,8 +64,7 @@ class Work {
     virtual void add_to_status(nlohmann::json& reply) const = 0;
 };
 
-/// `progress` is to be called between pieces of work of which each may take an RSA pair's time. Throws what
-/// ends stekd before it begins: ConfigError, AnotherStekd, std::system_error.
-using MakeWork = std::function<std::unique_ptr<Work>(std::function<void()> progress)>;
+/// Throws what ends stekd before it begins: ConfigError, AnotherStekd, std::system_error.
+using MakeWork = std::function<std::unique_ptr<Work>(Progress progress)>;
 
 }  // namespace stek::daemon

@@ -27,7 +27,7 @@ namespace stek::fleet {
 /// All in the thread of the event loop.
 class FleetWork final : public daemon::Work {
   public:
-    FleetWork(FleetConfig config, std::function<void()> progress);
+    FleetWork(FleetConfig config, daemon::Progress progress);
 
     Next run() override;
     nlohmann::json obey(const daemon::Order& order, const Attempt& attempt) override;
@@ -62,7 +62,7 @@ class FleetWork final : public daemon::Work {
 
     FleetConfig config_;
     daemon::Config common_;
-    std::function<void()> progress_;
+    daemon::Progress progress_;
     daemon::Readers readers_;
     daemon::StateDirectory directory_;
     daemon::State state_;  ///< of the ticket token: serial, and what it enforces

@@ -36,7 +36,7 @@ std::vector<std::string> buckets_of(const FleetConfig& config) {
 
 }  // namespace
 
-FleetWork::FleetWork(FleetConfig config, std::function<void()> progress)
+FleetWork::FleetWork(FleetConfig config, daemon::Progress progress)
     : config_(std::move(config)),
       common_(common_config(config_)),
       progress_(std::move(progress)),
@@ -111,8 +111,7 @@ void FleetWork::look_at_ticket_token() {
     const auto& serial = ticket->session.token().serial();
     if (state_.enforcing_serial == serial && state_.token_serial == serial)
         return;
-    if (progress_)
-        progress_();
+    daemon::tell(progress_, daemon::Awaited::token);
     state_.boot_id = daemon::current_boot_id();
     state_.token_serial = serial;
     state_.weaknesses = daemon::weaknesses_of(ticket->session, config_.machine->private_pairs);
@@ -219,7 +218,7 @@ daemon::Work::Next FleetWork::reload(const std::function<void(const Config&)>& a
 }
 
 daemon::MakeWork fleet_work(FleetConfig config) {
-    return [config = std::move(config)](std::function<void()> progress) {
+    return [config = std::move(config)](daemon::Progress progress) {
         return std::make_unique<FleetWork>(config, std::move(progress));
     };
 }

@@ -13,7 +13,7 @@ namespace {
 class TokenTicketWork final : public TicketWork {
   public:
     TokenTicketWork(pkcs11::Session& session, const daemon::Readers& readers, TicketPlaces places,
-                    std::function<void()> progress)
+                    daemon::Progress progress)
         : session_(session),
           readers_(readers),
           places_(std::move(places)),
@@ -55,22 +55,19 @@ class TokenTicketWork final : public TicketWork {
         if (!places_.token_directory.empty())
             readers_.allow_token(places_.token_directory);
     }
-    void step() const {
-        if (progress_)
-            progress_();
-    }
+    void step() const { daemon::tell(progress_, daemon::Awaited::token); }
 
     pkcs11::Session& session_;
     const daemon::Readers& readers_;
     TicketPlaces places_;
-    std::function<void()> progress_;
+    daemon::Progress progress_;
     OaepHash oaep_;
 };
 
 }  // namespace
 
 std::unique_ptr<TicketWork> make_ticket_work(pkcs11::Session& session, const daemon::Readers& readers,
-                                             TicketPlaces places, std::function<void()> progress) {
+                                             TicketPlaces places, daemon::Progress progress) {
     return std::make_unique<TokenTicketWork>(session, readers, std::move(places), std::move(progress));
 }
 

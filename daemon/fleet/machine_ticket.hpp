@@ -3,9 +3,9 @@
 
 #include "daemon/access.hpp"
 #include "daemon/fleet/machine.hpp"
+#include "daemon/progress.hpp"
 #include "pkcs11/session.hpp"
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,9 +21,8 @@ struct TicketPlaces {
 
 /// `session` is read-write on the ticket token, and logged in where the token wants it: borrowed, as
 /// `readers` is. What a kill left of unfinished objects is removed, and readers may read what is there, once
-/// it is made. `progress`, which may be empty, is called around what takes an RSA pair's time. Throws pkcs11
-/// errors, std::system_error.
+/// it is made. Throws pkcs11 errors, std::system_error.
 std::unique_ptr<TicketWork> make_ticket_work(pkcs11::Session& session, const daemon::Readers& readers,
-                                             TicketPlaces places, std::function<void()> progress = {});
+                                             TicketPlaces places, daemon::Progress progress = {});
 
 }  // namespace stek::fleet

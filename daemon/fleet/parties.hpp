@@ -9,8 +9,8 @@
 #include "daemon/fleet/location_vault.hpp"
 #include "daemon/fleet/machine_ticket.hpp"
 #include "daemon/fleet/origin.hpp"
+#include "daemon/progress.hpp"
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -27,7 +27,7 @@ struct Premises {
     KnownLists& lists;
     BundleStore& bundles;
     Engine& engine;
-    std::function<void()> progress;
+    daemon::Progress progress;
 };
 
 /// They go before the tokens. One thread at a time.
