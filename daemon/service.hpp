@@ -46,6 +46,7 @@ class Service {
     /// A control socket for a configuration that is not in force yet. Throws as Control does.
     std::unique_ptr<Control> listen_at(const std::string& path);
     void hear_by(std::unique_ptr<Control> control);
+    void hear_in_trouble();
     nlohmann::json answer(const Request& request);
     void rest_until(const Work::Next& next);
     void say_ready();
