@@ -1,20 +1,29 @@
 // What a fleet's parties do each hour: an origin seals the hourly key to 1,000 vaults (aim: 300 ms), a
 // location wraps its key to 1,000 machines (aim: 250 ms). By CPU time; the engine is in memory, for a disk
-// would be measured else.
+// would be measured else. And what a stekd of such a location holds in memory (aim: 16 MB), as a process of
+// its own on an engine that is a directory.
 #include "daemon/fleet/bundle_mint.hpp"
+#include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/engine_keys.hpp"
 #include "daemon/fleet/location.hpp"
 #include "daemon/fleet/location_vault.hpp"
+#include "daemon/fleet/root_key.hpp"
 #include "provider/ticket_token.hpp"
 #include "tests/bench/results.hpp"
 #include "tests/fixtures/location_scene.hpp"
+#include "tests/fixtures/process.hpp"
 #include "tests/fixtures/softhsm.hpp"
 #include "tests/fixtures/workspace.hpp"
 #include "tests/token/known_keys.hpp"
 #include "tests/unit/memory_engine.hpp"
 
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <stdexcept>
+#include <thread>
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
@@ -110,8 +119,8 @@ struct Vault {
         config.provider = STEK_MODULE;
         return config;
     }
-    Vault() {
-        auto key = known_chain_key(std::vector<std::uint8_t>(32, 0xC0), {start, start});
+    explicit Vault(std::uint64_t epoch = start) {
+        auto key = known_chain_key(std::vector<std::uint8_t>(32, 0xC0), {epoch, epoch});
         session.create(key);
     }
     SoftHsm softhsm;
@@ -134,6 +143,25 @@ void wrap_and_sign_many_times(Vault& vault, const Identity& self) {
         (void)self.sign(Kind::record, 1, body);
 }
 
+/// The vault with its keys in the token, and so many machines, each with a pair on offer for each of so many
+/// epochs.
+SceneParty& add_parties(LocationScene& scene, Vault& vault, unsigned machines, std::uint64_t epoch,
+                        std::uint64_t epochs) {
+    auto& party = scene.add_vault("vault-1");
+    party.self.signing = vault.keys.make(Use::signing);
+    party.self.sealing = vault.keys.make(Use::sealing);
+    party.entry.signing_key = party.self.signing.point;
+    party.entry.sealing_key = party.self.sealing->point;
+    std::vector<SceneParty*> made;
+    for (unsigned i = 1; i <= machines; ++i)
+        made.push_back(&scene.add_machine("web-" + std::to_string(i)));
+    scene.publish_lists();
+    for (auto of = epoch; of < epoch + epochs; ++of)
+        for (unsigned i = 0; i < machines; ++i)
+            scene.offer(*made[i], of, static_cast<std::uint8_t>(1 + i % 200));
+    return party;
+}
+
 void measure_a_location() {
     Vault vault;
     test::Trap trap;
@@ -141,17 +169,7 @@ void measure_a_location() {
     test::Workspace workspace("fleet-bench");
     LocationScene scene(engine);
     auto& origin = scene.add_origin("origin-1");
-    auto& party = scene.add_vault("vault-1");
-    party.self.signing = vault.keys.make(Use::signing);
-    party.self.sealing = vault.keys.make(Use::sealing);
-    party.entry.signing_key = party.self.signing.point;
-    party.entry.sealing_key = party.self.sealing->point;
-    std::vector<SceneParty*> machines;
-    for (unsigned i = 1; i <= many; ++i)
-        machines.push_back(&scene.add_machine("web-" + std::to_string(i)));
-    scene.publish_lists();
-    for (unsigned i = 0; i < many; ++i)
-        scene.offer(*machines[i], start, static_cast<std::uint8_t>(1 + i % 200));
+    auto& party = add_parties(scene, vault, many, start, 1);
     KnownLists lists{workspace.subdirectory("state"), scene.root().point, scene_location};
     Location location{party.self, lists, engine, vault.work, {}, [](const LocationMemory&) {}};
     const auto run = [&] {
@@ -171,10 +189,81 @@ void measure_a_location() {
     tell_as(title, "the records (aim: 250 ms)", wrapping, yardstick);
 }
 
+// --- its process ---
+
+/// "VmRSS", in MB (2^20 bytes).
+double memory_of(pid_t process, const std::string& what) {
+    std::ifstream status("/proc/" + std::to_string(process) + "/status");
+    for (std::string line; std::getline(status, line);)
+        if (line.starts_with(what + ":"))
+            return std::stod(line.substr(what.size() + 1)) / 1024;
+    throw std::runtime_error("no " + what + " of process " + std::to_string(process));
+}
+
+std::string write_config(const test::Workspace& workspace, const Vault& vault) {
+    const auto in = [&](const char* name) { return (workspace.path() / name).string(); };
+    test::write_file(in("stekd.toml"),
+                     "period = " + std::to_string(scene_period) +
+                         "\nsession_timeout = 7200\n[engine]\ndirectory = \"" + in("engine") +
+                         "\"\nroot = \"" + in("root.pem") + "\"\n[location]\nname = \"" + scene_location +
+                         "\"\nvault = \"vault-1\"\nuri = \"" + SoftHsm::uri_with_pin(vault.made) +
+                         "\"\n[paths]\nmodule_config = \"" + vault.softhsm.conf().string() +
+                         "\"\nprovider = \"" STEK_MODULE "\"\nstate = \"" + in("state") + "\"\n");
+    return in("stekd.toml");
+}
+
+/// Resident, and the most that was, once the last machine has its record of the last key.
+std::pair<double, double> resident_with(unsigned machines) {
+    const auto now = static_cast<std::uint64_t>(std::time(nullptr)) / scene_period;
+    test::Workspace workspace("fleet-memory");
+    for (const char* directory : {"engine", "state"})
+        std::filesystem::create_directory(workspace.path() / directory);
+    const auto engine = make_directory_engine(workspace.path() / "engine");
+    LocationScene scene(*engine);
+    const auto& origin = scene.add_origin("origin-1");
+    Vault vault(now);
+    constexpr std::uint64_t ahead = 3;
+    (void)add_parties(scene, vault, machines, now, ahead + 1);
+    for (auto epoch = now; epoch <= now + ahead; ++epoch)
+        scene.mint_to_engine(origin, {epoch, 0});
+    write_root_key((workspace.path() / "root.pem").string(), scene.root().point);
+    const test::Process stekd({STEK_STEKD, "--config", write_config(workspace, vault)}, {},
+                              workspace.path() / "log");
+    const auto last = record_key("web-" + std::to_string(machines), {now + ahead, 0});
+    if (!test::eventually([&] { return engine->get(scene.bucket(), last).has_value(); },
+                          std::chrono::minutes(2)))
+        throw std::runtime_error("no record: " + test::read_file(workspace.path() / "log"));
+    std::this_thread::sleep_for(std::chrono::seconds(1));  // the run ends
+    return {memory_of(stekd.pid(), "VmRSS"), memory_of(stekd.pid(), "VmHWM")};
+}
+
+void measure_its_memory() {
+    constexpr unsigned turns = 3;
+    for (const unsigned machines : {1U, many}) {
+        std::vector<double> resident, most;
+        for (unsigned turn = 0; turn < turns; ++turn) {
+            const auto [now, peak] = resident_with(machines);
+            resident.push_back(now);
+            most.push_back(peak);
+        }
+        const auto title = "stekd of a location, its records for four epochs made";
+        const auto whose = std::to_string(machines) + (machines == 1 ? " machine" : " machines (aim: 16 MB)");
+        for (const auto& [what, figures] :
+             {std::pair("resident, ", &resident), std::pair("at most, ", &most)})
+            tell({.title = title,
+                  .subject = what + whose,
+                  .unit = "MB",
+                  .figure = spread_of(*figures),
+                  .ratio = {},
+                  .aim = {}});
+    }
+}
+
 }  // namespace
 
 int main() {
     measure_an_origin();
     measure_a_location();
+    measure_its_memory();
     return 0;
 }
