@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <mutex>
+#include <random>
 #include <string_view>
 
 #include <openssl/err.h>
@@ -21,6 +22,8 @@ namespace {
 
 constexpr std::int64_t connect_limit_ms = 2000, reconnect_wait_ms = 500, ping_interval_ms = 5000;
 constexpr int pings_out = 2;
+/// Seen with 3.4 after a partition: it waits for a handshake without end.
+constexpr auto patience_with_cnats = std::chrono::seconds(10);
 /// Questions at a time: their answers are no load to speak of, and at 50 ms to the servers 5,000 come in a
 /// second.
 constexpr std::size_t lot = 256;
@@ -126,16 +129,23 @@ void must(natsStatus status, const char* what) {
         throw EngineError(std::string("NATS: ") + what + ": " + reason_of(status));
 }
 
-OptionsPtr options_for(const std::vector<std::string>& servers, const NatsTls& tls,
-                       const NatsAccess& access) {
+/// At random, so that many parties are spread over the servers; that one last.
+std::vector<std::string> urls_of(const std::vector<std::string>& servers, const std::string& last) {
+    std::vector<std::string> urls(servers.size());
+    std::ranges::transform(servers, urls.begin(), [](const auto& server) { return "tls://" + server; });
+    std::ranges::shuffle(urls, std::minstd_rand(std::random_device{}()));
+    std::ranges::stable_partition(urls, [&](const auto& url) { return url != last; });
+    return urls;
+}
+
+OptionsPtr options_for(const std::vector<std::string>& urls, const NatsTls& tls, const NatsAccess& access) {
     natsOptions* made = nullptr;
     must(natsOptions_Create(&made), "options");
     OptionsPtr options(made, natsOptions_Destroy);
-    std::vector<std::string> urls(servers.size());
-    std::ranges::transform(servers, urls.begin(), [](const auto& server) { return "tls://" + server; });
     std::vector<const char*> texts(urls.size());
     std::ranges::transform(urls, texts.begin(), [](const auto& url) { return url.c_str(); });
     must(natsOptions_SetServers(made, texts.data(), static_cast<int>(texts.size())), "servers");
+    must(natsOptions_SetNoRandomize(made, true), "servers");
     must(natsOptions_SetSecure(made, true), "TLS");
     must(natsOptions_LoadCATrustedCertificates(made, tls.authority.c_str()), "the authority");
     must(natsOptions_LoadCertificatesChain(made, tls.certificate.c_str(), tls.key.c_str()),
@@ -190,7 +200,7 @@ void NatsConnection::open() {
     auto link = std::make_unique<Link>();
     link->stamps = stamps_of(tls_);
     const NoSignals none;  // cnats starts threads
-    const auto options = options_for(servers_, tls_, access_);
+    const auto options = options_for(urls_of(servers_, mute_), tls_, access_);
     // Owned by cnats until on_closed(), which comes also for a connection that was never made.
     auto closure = std::make_unique<CommonPtr>(link->common);
     must(natsOptions_SetRetryOnFailedConnect(options.get(), true, on_connected, closure.get()), "options");
@@ -206,14 +216,30 @@ void NatsConnection::open() {
     limits.Wait = answer_limit_ms;
     must(natsConnection_JetStream(&link->jetstream, link->connection, &limits), "JetStream");
     link_ = std::move(link);
+    silent_at_.reset();
+    mute_.clear();
+}
+
+bool NatsConnection::is_to_be_made_anew() {
+    using std::chrono::steady_clock;
+    if (link_ == nullptr || !mute_.empty())
+        return true;
+    if (natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED) {
+        away_since_.reset();
+        return false;
+    }
+    // What is connected stays so with an old certificate; what is not tries with a new one.
+    if (stamps_of(tls_) != link_->stamps)
+        return true;
+    if (!away_since_)
+        away_since_ = steady_clock::now();
+    return steady_clock::now() - *away_since_ > patience_with_cnats;
 }
 
 jsCtx* NatsConnection::jetstream() {
-    const bool is_there =
-        link_ != nullptr && natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED;
-    // What is connected stays so with an old certificate; what is not tries with a new one.
-    if (!is_there && (link_ == nullptr || stamps_of(tls_) != link_->stamps)) {
+    if (is_to_be_made_anew()) {
         link_.reset();
+        away_since_.reset();
         open();
     }
     if (natsConnection_Status(link_->connection) != NATS_CONN_STATUS_CONNECTED)
@@ -318,8 +344,31 @@ void NatsConnection::drop(const std::shared_ptr<Bell>& bell) noexcept {
     std::erase(link_->common->bells, bell);
 }
 
-void NatsConnection::fail(const std::string& what, natsStatus status) const {
-    throw EngineError(what + " in " + name_ + ": " + reason_of(status));
+// A server answers pings, and no question comes back: seen with 2.9.10 after a partition, for minutes, at the
+// one that had been cut off. Another is asked then.
+void NatsConnection::note_silence() {
+    natsStatistics* made = nullptr;
+    if (natsStatistics_Create(&made) != NATS_OK)
+        return;
+    const std::unique_ptr<natsStatistics, void (*)(natsStatistics*)> statistics(made, natsStatistics_Destroy);
+    std::uint64_t messages = 0;
+    std::array<char, 512> url{};
+    if (natsConnection_GetStats(link_->connection, made) != NATS_OK ||
+        natsStatistics_GetCounts(made, &messages, nullptr, nullptr, nullptr, nullptr) != NATS_OK ||
+        natsConnection_GetConnectedUrl(link_->connection, url.data(), url.size()) != NATS_OK)
+        return;
+    if (silent_at_ == messages && url.front() != '\0') {
+        mute_ = url.data();
+        daemon::log(LOG_NOTICE, "no answer comes from " + mute_ + ", which is connected: connecting anew");
+    }
+    silent_at_ = messages;
+}
+
+void NatsConnection::fail(const std::string& what, natsStatus status) {
+    const auto why = what + " in " + name_ + ": " + reason_of(status);
+    if (status == NATS_TIMEOUT && link_)
+        note_silence();
+    throw EngineError(why);
 }
 
 }  // namespace stek::fleet

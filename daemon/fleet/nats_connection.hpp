@@ -1,13 +1,15 @@
 // One party's connection to the NATS servers: made when it is first needed, kept by cnats, made anew when the
-// party's certificate was renewed.
+// party's certificate was renewed, or when no answer comes over it any more.
 #pragma once
 
 #include "daemon/fleet/engine.hpp"
 #include "daemon/fleet/nats_access.hpp"
 #include "daemon/fleet/nats_bell.hpp"
 
+#include <chrono>
 #include <memory>
 #include <nats/nats.h>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,8 +35,8 @@ class NatsConnection {
     NatsConnection& operator=(const NatsConnection&) = delete;
     ~NatsConnection();
 
-    /// Throws EngineError while there is no connection: at once, but for the first call of all, which tries
-    /// each server for up to 2 s.
+    /// Throws EngineError while there is no connection: at once, but for the first call of all, and one in
+    /// some 10 s without a connection, which try each server for up to 2 s.
     jsCtx* jetstream();
     [[nodiscard]] const NatsAccess& access() const noexcept { return access_; }
 
@@ -52,7 +54,7 @@ class NatsConnection {
     void drop(const std::shared_ptr<Bell>& bell) noexcept;
 
     /// "cannot store it in NATS at a:4222, b:4222: Timeout"
-    [[noreturn]] void fail(const std::string& what, natsStatus status) const;
+    [[noreturn]] void fail(const std::string& what, natsStatus status);
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
     static constexpr std::int64_t answer_limit_ms = 5000;
@@ -60,7 +62,9 @@ class NatsConnection {
   private:
     struct Link;
     void open();
+    [[nodiscard]] bool is_to_be_made_anew();
     [[nodiscard]] std::string why_not() const;
+    void note_silence();
 
     std::vector<std::string> servers_;
     NatsTls tls_;
@@ -68,6 +72,9 @@ class NatsConnection {
     std::string name_;
     std::unique_ptr<Link> link_;
     std::uint64_t asked_ = 0;
+    std::optional<std::chrono::steady_clock::time_point> away_since_;
+    std::optional<std::uint64_t> silent_at_;  ///< messages that had come when an answer last did not
+    std::string mute_;                        ///< URL of a server to be left for that; empty: none
 };
 
 }  // namespace stek::fleet

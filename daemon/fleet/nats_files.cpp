@@ -72,6 +72,8 @@ std::string nats_server_conf(const NatsPlan& plan, const NatsServer& self) {
                        "reads it anew.\n";
     conf += "server_name: " + quoted(self.name) + "\nlisten: " + quoted(at(self.host, self.port)) +
             "\nmax_payload: " + std::to_string(max_payload) +
+            "\n# A server whose link is gone and that does not know it refuses the new one.\nping_interval: "
+            "\"5s\"\nping_max: 2" +
             "\n\n# On disk: who leads, and how streams are set up. Values are in memory; grants.conf refuses "
             "a stream on "
             "disk.\njetstream {\n  store_dir: " +
