@@ -203,6 +203,16 @@ std::string fingerprint(X509_REQ* request) {
     return in_groups(sha256_of({der, static_cast<std::size_t>(size)}));
 }
 
+Validity validity_of(const X509* certificate) {
+    const EmptyQueue queue;
+    const auto seconds_until = [](const ASN1_TIME* time) {
+        int days = 0, seconds = 0;
+        require(ASN1_TIME_diff(&days, &seconds, nullptr, time) == 1, "a certificate's time");
+        return std::int64_t{days} * day + seconds;
+    };
+    return {seconds_until(X509_get0_notBefore(certificate)), seconds_until(X509_get0_notAfter(certificate))};
+}
+
 std::string to_pem(X509* certificate) {
     return in_pem([&](BIO* out) { return PEM_write_bio_X509(out, certificate); });
 }

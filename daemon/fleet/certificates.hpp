@@ -5,6 +5,7 @@
 
 #include "daemon/fleet/nats_access.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,6 +49,12 @@ RequestPtr make_certificate_request(const NatsParty& party, EVP_PKEY* key);
 NatsParty party_of(X509_REQ* request);
 /// Of its SubjectPublicKeyInfo (DER), as in_groups().
 std::string fingerprint(X509_REQ* request);
+
+/// Seconds from now on; below 0: that is over.
+struct Validity {
+    std::int64_t begins_in, ends_in;
+};
+Validity validity_of(const X509* certificate);
 
 std::string to_pem(X509* certificate);
 std::string to_pem(X509_REQ* request);

@@ -95,6 +95,16 @@ Attributes private_template(Use use, const Id& id) {
     return key;
 }
 
+std::vector<CK_OBJECT_HANDLE> halves(pkcs11::Session& session, CK_OBJECT_CLASS half, Use use,
+                                     std::uint64_t number) {
+    Attributes pattern;
+    pattern.number(CKA_CLASS, half)
+        .flag(CKA_TOKEN, true)
+        .text(CKA_LABEL, label_of(use))
+        .bytes(CKA_ID, id_of(number));
+    return session.find(pattern);
+}
+
 TokenKeyError failed(const std::string& what) {
     const auto code = ERR_peek_last_error();
     const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
@@ -111,6 +121,21 @@ std::span<const pkcs11::NeededMechanism> token_key_mechanisms() noexcept {
         {CKM_ECDH1_DERIVE, CKF_DERIVE},
     }};
     return needed;
+}
+
+// CKA_EC_POINT is the point in a DER OCTET STRING (PKCS#11 2.40 mechanisms, section 2.3.3).
+std::optional<hpke::Point> read_public_half(pkcs11::Session& session, Use use, std::uint64_t number) {
+    const auto found = halves(session, CKO_PUBLIC_KEY, use, number);
+    if (found.size() != 1)
+        return {};
+    constexpr std::array<std::uint8_t, 2> octet_string{0x04, 65};
+    hpke::Point point{};
+    const auto der = session.attribute(found.front(), CKA_EC_POINT);
+    if (!der || der->size() != octet_string.size() + point.size() ||
+        !std::equal(octet_string.begin(), octet_string.end(), der->begin()))
+        return {};
+    std::copy(der->begin() + octet_string.size(), der->end(), point.begin());
+    return point;
 }
 
 /// libp11's context and its view of the token. The list of slots is left to leak: to release it would close
@@ -170,7 +195,7 @@ TokenKeys::~TokenKeys() = default;
 
 TokenKey TokenKeys::make(Use use, std::uint64_t number) {
     for (const auto half : both_halves)
-        if (!halves(half, use, number).empty())
+        if (!halves(*session_, half, use, number).empty())
             throw std::logic_error(name_of(use, number) + " is there already");
     const Id id = id_of(number);
     Attributes public_key = public_template(use, id), private_key = private_template(use, id);
@@ -183,8 +208,8 @@ TokenKey TokenKeys::make(Use use, std::uint64_t number) {
 }
 
 std::optional<TokenKey> TokenKeys::find(Use use, std::uint64_t number) {
-    const auto point = read_point(use, number);
-    const auto private_half = halves(CKO_PRIVATE_KEY, use, number);
+    const auto point = read_public_half(*session_, use, number);
+    const auto private_half = halves(*session_, CKO_PRIVATE_KEY, use, number);
     if (!point || private_half.size() != 1 || !is_whole(private_half.front()))
         return {};
     auto key = libp11_->find(label_of(use), id_of(number));
@@ -208,17 +233,8 @@ std::vector<std::uint64_t> TokenKeys::numbers(Use use) {
 // Private first: a kill in between leaves a public half, which opens nothing and is still listed.
 void TokenKeys::destroy(Use use, std::uint64_t number) {
     for (const auto half : both_halves)
-        for (const auto object : halves(half, use, number))
+        for (const auto object : halves(*session_, half, use, number))
             session_->destroy(object);
-}
-
-std::vector<CK_OBJECT_HANDLE> TokenKeys::halves(CK_OBJECT_CLASS half, Use use, std::uint64_t number) {
-    Attributes pattern;
-    pattern.number(CKA_CLASS, half)
-        .flag(CKA_TOKEN, true)
-        .text(CKA_LABEL, label_of(use))
-        .bytes(CKA_ID, id_of(number));
-    return session_->find(pattern);
 }
 
 // SoftHSM gives a private key its label first and its value last, together with CKA_LOCAL (seen with a kill
@@ -226,21 +242,6 @@ std::vector<CK_OBJECT_HANDLE> TokenKeys::halves(CK_OBJECT_CLASS half, Use use, s
 bool TokenKeys::is_whole(CK_OBJECT_HANDLE private_half) {
     const auto made_here = session_->attribute(private_half, CKA_LOCAL);
     return !made_here || (made_here->size() == sizeof(CK_BBOOL) && made_here->front() == CK_TRUE);
-}
-
-// CKA_EC_POINT is the point in a DER OCTET STRING (PKCS#11 2.40 mechanisms, section 2.3.3).
-std::optional<hpke::Point> TokenKeys::read_point(Use use, std::uint64_t number) {
-    const auto found = halves(CKO_PUBLIC_KEY, use, number);
-    if (found.size() != 1)
-        return {};
-    constexpr std::array<std::uint8_t, 2> octet_string{0x04, 65};
-    hpke::Point point{};
-    const auto der = session_->attribute(found.front(), CKA_EC_POINT);
-    if (!der || der->size() != octet_string.size() + point.size() ||
-        !std::equal(octet_string.begin(), octet_string.end(), der->begin()))
-        return {};
-    std::copy(der->begin() + octet_string.size(), der->end(), point.begin());
-    return point;
 }
 
 }  // namespace stek::fleet

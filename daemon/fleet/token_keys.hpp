@@ -41,6 +41,10 @@ struct TokenKey {
     hpke::Point point{};
 };
 
+/// The public half of a pair. It is seen without a login, and `session` may be read-only. Nothing if the
+/// token has none. Throws pkcs11::Error. One thread at a time.
+std::optional<hpke::Point> read_public_half(pkcs11::Session& session, Use use, std::uint64_t number = 0);
+
 /// The keys in one token. Kept as token objects with CKA_LABEL "stekd root", "stekd authority", "stekd
 /// signing", "stekd sealing" or "stekd pre-key", and CKA_ID the number (8 bytes, big-endian; 0 where there is
 /// but one); each may do nothing but what its use needs, and is neither extractable, copyable nor modifiable.
@@ -65,9 +69,7 @@ class TokenKeys {
 
   private:
     struct Libp11;
-    std::vector<CK_OBJECT_HANDLE> halves(CK_OBJECT_CLASS half, Use use, std::uint64_t number);
     [[nodiscard]] bool is_whole(CK_OBJECT_HANDLE private_half);
-    std::optional<hpke::Point> read_point(Use use, std::uint64_t number);
 
     pkcs11::Session* session_;
     std::unique_ptr<Libp11> libp11_;
