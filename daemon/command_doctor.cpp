@@ -20,7 +20,7 @@ int examine(const Options& options) {
     for (const auto& text : options.endpoints)
         asked.endpoints.push_back(*parse_endpoint(text));
     Diagnosis diagnosis;
-    diagnose(diagnosis, asked);
+    diagnose(diagnosis, asked, read_standalone_site);
     std::cout << (options.json ? diagnosis_json(diagnosis) : diagnosis_text(diagnosis)) << std::flush;
     return exit_code_for(diagnosis.worst());
 }

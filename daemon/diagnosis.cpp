@@ -82,6 +82,13 @@ Severity Diagnosis::worst() const noexcept {
     return worst;
 }
 
+std::string in_a_row(const std::vector<std::string>& words) {
+    std::string text;
+    for (const auto& word : words)
+        text += (text.empty() ? "" : ", ") + word;
+    return text;
+}
+
 std::string diagnosis_text(const Diagnosis& diagnosis) {
     std::string text;
     for (const auto& finding : diagnosis.findings()) {

@@ -43,6 +43,9 @@ class Diagnosis {
     std::vector<Finding> findings_;
 };
 
+/// "a, b, c", for what is found of several.
+std::string in_a_row(const std::vector<std::string>& words);
+
 /// One line a finding, "ok    key ring: ...", its remedy below it, indented.
 std::string diagnosis_text(const Diagnosis& diagnosis);
 /// docs/doctor.schema.json describes it.

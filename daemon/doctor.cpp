@@ -10,13 +10,9 @@
 namespace stek::daemon {
 namespace {
 
-std::optional<Site> look_at_site(Diagnosis& diagnosis, const std::string& file) {
+std::optional<Site> look_at_site(Diagnosis& diagnosis, const std::string& file, const ReadSite& read) {
     try {
-        Site site{.config = load_config(file), .status = {}, .unheard = {}, .is_system = false};
-        const auto heard = hear_stekd(site.config);
-        site.status = gather_status(site.config, heard);
-        site.unheard = heard.problem;
-        site.is_system = site.config.state == system_layout().state;
+        auto site = read(file);
         const auto live = std::filesystem::path(system_layout().keyring).parent_path();
         if (site.is_system && !site.runs() && !std::filesystem::exists(live))
             diagnosis.note("configuration", file + "; " + live.string() + " is made when stekd starts",
@@ -24,7 +20,8 @@ std::optional<Site> look_at_site(Diagnosis& diagnosis, const std::string& file) 
         else
             diagnosis.look(
                 "configuration", [&] { return require_premises(site.config), file; },
-                "correct " + file + " (man stekd.toml), then: " + site.reload_command());
+                "correct " + file + " (man stekd.toml), then: " +
+                    (site.has_stekd() ? site.reload_command() : "stekctl doctor --config " + file));
         return site;
     } catch (const std::exception& error) {
         diagnosis.fail(
@@ -45,6 +42,15 @@ void look_at_server_config(Diagnosis& diagnosis, const Site& site) {
             "openssl.cnf", [&] { return check_server_config(config); },
             "correct " + config.server_config + " (man stek-provider) or " + config.file +
                 " (man stekd.toml) and restart the servers");
+}
+
+/// What is there for TLS servers' sake.
+void look_at_servers(Diagnosis& diagnosis, const Site& site) {
+    if (site.config.provider.empty())  // a fleet's machine need not name it
+        return diagnosis.note("servers", "not looked at: " + site.config.file + " does not name the provider",
+                              "provider = \"/path/to/stek.so\" below [paths] in " + site.config.file);
+    look_at_server_config(diagnosis, site);
+    diagnose_servers(diagnosis, site);
 }
 
 }  // namespace
@@ -72,56 +78,31 @@ std::optional<Endpoint> parse_endpoint(const std::string& text) {
     return !host.empty() && number ? std::optional(endpoint) : std::nullopt;
 }
 
-std::string Site::start_command() const {
-    return is_system ? "systemctl start stekd" : "stekd --config " + config.file;
-}
-
-std::string Site::restart_command() const {
-    if (!runs())
-        return start_command();
-    return is_system ? "systemctl restart stekd"
-                     : "kill " + std::to_string(*status.daemon) + "; " + start_command();
-}
-
-std::string Site::how_to_open_for(std::int64_t seconds) const {
-    const auto longest = static_cast<std::int64_t>(longest_session_timeout(config.policy));
-    const auto wanted = "session_timeout = " + std::to_string(seconds) + " in " + config.file;
-    if (seconds <= longest)
-        return wanted + ", then: " + reload_command();
-    return "let sessions live " + std::to_string(longest) + " s at most, or " + wanted +
-           " and a longer period: with one of " + std::to_string(config.policy.period) +
-           " s a key ring has no room for more";
-}
-
-std::string Site::reload_command() const {
-    if (!runs())
-        return start_command();
-    return is_system ? "systemctl reload stekd" : "kill -HUP " + std::to_string(*status.daemon);
-}
-
-std::string Site::rotate_command() const {
-    return is_system ? "stekctl rotate" : "stekctl rotate --config " + config.file;
-}
-
-void diagnose(Diagnosis& diagnosis, const DoctorOptions& options) {
+void diagnose(Diagnosis& diagnosis, const DoctorOptions& options, const ReadSite& read) {
     if (::geteuid() != 0)
         diagnosis.note("doctor", "not run as root: what only root may see is left out",
                        "sudo stekctl doctor");
     diagnose_openssl(diagnosis);
     diagnose_clock(diagnosis);
-    const auto site = look_at_site(diagnosis, options.config);
-    if (site) {
+    const auto site = look_at_site(diagnosis, options.config, read);
+    const bool has_ring = site && site->has_ring();
+    if (site && site->has_stekd())
         diagnose_daemon(diagnosis, *site);
+    if (has_ring) {
         diagnose_ring(diagnosis, *site);
         // Before any token: its children are forks of a process that has no module in it yet.
         diagnose_readers(diagnosis, *site);
+    }
+    if (site && site->has_stekd()) {
         diagnose_pins(diagnosis, *site);
         diagnose_tokens(diagnosis, *site);
-        look_at_server_config(diagnosis, *site);
-        diagnose_servers(diagnosis, *site);
     }
+    if (has_ring)
+        look_at_servers(diagnosis, *site);
+    if (site && site->look_further)
+        site->look_further(diagnosis, *site);
     for (const auto& endpoint : options.endpoints)
-        diagnose_connection(diagnosis, endpoint, options.server_name, site ? &*site : nullptr);
+        diagnose_connection(diagnosis, endpoint, options.server_name, has_ring ? &*site : nullptr);
 }
 
 }  // namespace stek::daemon

@@ -18,7 +18,7 @@ std::string credential_file(const Site& site, const std::string& name) {
 }
 
 struct PinRule {
-    const char* subject;
+    std::string subject;
     mode_t forbidden;  ///< bits of the mode that let too many read it
     const char* mode;  ///< the remedy's
 };
@@ -64,14 +64,13 @@ void look_at_source(Diagnosis& diagnosis, const Site& site, const PinRule& rule,
 }  // namespace
 
 void diagnose_pins(Diagnosis& diagnosis, const Site& site) {
-    const auto& vault = site.config.vault.pin_source();
-    const auto& ticket = site.config.ticket.pin_source();
-    if (vault)
-        look_at_source(diagnosis, site, {"vault PIN", 0077, "600"}, *vault);
-    else
-        diagnosis.note("vault PIN", "none: the token has a PIN pad, or wants no login");
+    for (const auto& token : site.tokens)
+        if (const auto& source = token.uri.pin_source())
+            look_at_source(diagnosis, site, {token.name + " PIN", 0077, "600"}, *source);
+        else
+            diagnosis.note(token.name + " PIN", "none: the token has a PIN pad, or wants no login");
     // Servers may share this one by their group.
-    if (ticket)
+    if (const auto& ticket = site.config.ticket.pin_source())
         look_at_source(diagnosis, site, {"ticket PIN", 0027, "640"}, *ticket);
 }
 

@@ -113,9 +113,7 @@ class Reader {
     }
 
     // A new ring has its readers' ACL, and so have the token's files when it is made.
-    [[nodiscard]] std::string give_again() const {
-        return site_.runs() ? site_.rotate_command() : site_.start_command();
-    }
+    [[nodiscard]] std::string give_again() const { return site_.new_ring_command(); }
 
     void look_at_readable(const std::string& path, const std::string& what) {
         if (const int error = attempt(path, O_RDONLY); error != 0 && error != ENOENT)
@@ -169,9 +167,10 @@ class Reader {
         for (const auto& pins : {(fs::path(config.file).parent_path() / "pins").string(), config.remake_pins})
             if (!pins.empty())
                 secrets.push_back(pins);
-        if (const auto& source = config.vault.pin_source(); source && source->starts_with("file:"))
-            secrets.push_back(source->substr(5));
-        for (const auto& path : vault_directories())
+        for (const auto& token : site_.tokens)
+            if (const auto& source = token.uri.pin_source(); source && source->starts_with("file:"))
+                secrets.push_back(source->substr(5));
+        for (const auto& path : other_tokens())
             secrets.push_back(path);
         for (const auto& path : secrets)
             if (attempt(path, O_RDONLY) == 0)
@@ -179,7 +178,7 @@ class Reader {
     }
 
     // Every token below the tokendir but the one that is for readers.
-    [[nodiscard]] std::vector<std::string> vault_directories() const {
+    [[nodiscard]] std::vector<std::string> other_tokens() const {
         const auto& conf = site_.config.module_config;
         const auto ticket = softhsm_token_directory(conf, site_.status.ticket_serial);
         std::vector<std::string> others;
@@ -232,9 +231,9 @@ void look_at_strangers(Diagnosis& diagnosis, const Site& site) {
 void diagnose_readers(Diagnosis& diagnosis, const Site& site) {
     const auto& names = site.config.readers;
     if (names.empty())
-        return diagnosis.warn("readers", "there are none: no TLS server may read the key ring",
-                              "readers = [\"www-data\"] in " + site.config.file +
-                                  ", then: " + site.reload_command() + "; " + site.rotate_command());
+        return diagnosis.warn(
+            "readers", "there are none: no TLS server may read the key ring",
+            "readers = [\"www-data\"] in " + site.config.file + ", then: " + site.new_readers_command());
     if (::geteuid() != 0)
         return diagnosis.note("readers", "only root can try what they may do", "sudo stekctl doctor");
     try {

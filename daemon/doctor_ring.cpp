@@ -13,29 +13,33 @@ namespace {
 
 constexpr char stekd[] = "stekd", ring_subject[] = "key ring";
 
-std::string log_command(const Site& site) {
-    return site.is_system ? "journalctl -u stekd -e" : "its log (standard error)";
+/// What has no ring has no rotations.
+std::string runs_text(const Site& site, const Health& health) {
+    const auto failed = std::to_string(health.failures);
+    return site.has_ring() ? std::to_string(health.rotations) + " rotations, " + failed + " failed"
+                           : failed + " runs failed";
 }
 
 void report_health(Diagnosis& diagnosis, const Site& site, const Health& health) {
     if (!health.trouble.empty())
         diagnosis.fail(stekd, "it runs, but is in trouble: " + health.trouble,
-                       "the cause is in " + log_command(site) + "; then: " + site.restart_command());
+                       "the cause is in " + site.log_command() + "; then: " + site.restart_command());
     else if (!health.ready)
-        diagnosis.warn(stekd, "it runs, but has put no key ring in place yet",
-                       "wait a few seconds; if it stays so, see " + log_command(site));
+        diagnosis.warn(stekd,
+                       site.has_ring() ? "it runs, but has put no key ring in place yet"
+                                       : "it runs, but is not ready yet",
+                       "wait a few seconds; if it stays so, see " + site.log_command());
     else
         diagnosis.fine(stekd, "it runs as process " + std::to_string(*site.status.daemon) + ", " +
-                                  std::to_string(health.rotations) + " rotations, " +
-                                  std::to_string(health.failures) + " failed");
+                                  runs_text(site, health));
     if (health.chain_lag > 0)
         diagnosis.warn("chain key", "it is " + std::to_string(health.chain_lag) + " epochs behind the clock",
-                       "stekd catches up by itself; if it does not, see " + log_command(site));
+                       "stekd catches up by itself; if it does not, see " + site.log_command());
 }
 
 // The remedy for a ring that is not there or not right: stekd makes a new one when it starts.
 std::string ring_remedy(const Site& site) {
-    return site.restart_command() + "  (if there is still none: " + log_command(site) + ")";
+    return site.restart_command() + "  (if there is still none: " + site.log_command() + ")";
 }
 
 void report_ring(Diagnosis& diagnosis, const Site& site, const KeyRing& ring) {
@@ -51,7 +55,7 @@ void report_ring(Diagnosis& diagnosis, const Site& site, const KeyRing& ring) {
         diagnosis.warn(ring_subject,
                        "it was written " + duration_text(ring.written_at - now) +
                            " in the future: the clock was set back",
-                       "set the clock right, then: " + site.rotate_command());
+                       "set the clock right, then: " + site.new_ring_command());
     const auto status = status_of(ring, site.status.now, config.stale_epochs);
     const auto* sealing = sealing_record(ring, now, config.stale_epochs);
     if (sealing == nullptr)
@@ -106,7 +110,7 @@ void diagnose_ring(Diagnosis& diagnosis, const Site& site) {
         diagnosis.warn(
             "key ring's place",
             directory.string() + " is not on a tmpfs: old rings stay on the disk, and outlive the boot",
-            "set paths.keyring in " + config.file +
+            "set " + site.names.keyring + " in " + config.file +
                 " to a file below /run, keyring in the servers' openssl.cnf too, then: " +
                 site.restart_command() + "; or: mount -t tmpfs tmpfs " + directory.string());
 }

@@ -66,7 +66,7 @@ class Server {
                 known_.name,
                 std::string("it has the provider, but its user ") + known_.user + " may not read the ring",
                 std::string("add \"") + known_.user + "\" to readers in " + site_.config.file +
-                    ", then: " + site_.reload_command() + "; " + site_.rotate_command());
+                    ", then: " + site_.new_readers_command());
         look_at_unit();
         look_at_configuration();
         look_at_processes();

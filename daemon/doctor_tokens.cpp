@@ -2,19 +2,14 @@
 #include "daemon/access.hpp"
 #include "daemon/deriver.hpp"
 #include "daemon/doctor.hpp"
-#include "daemon/init_parts.hpp"
 #include "daemon/layout.hpp"
 #include "daemon/looks.hpp"
 #include "daemon/state.hpp"
-#include "daemon/token_maker.hpp"
 #include "pkcs11/session.hpp"
-#include "provider/file.hpp"
 #include "provider/ticket_token.hpp"
-#include "provider/vault.hpp"
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <unistd.h>
@@ -25,13 +20,6 @@ namespace stek::daemon {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string list(const std::vector<std::string>& words) {
-    std::string text;
-    for (const auto& word : words)
-        text += (text.empty() ? "" : ", ") + word;
-    return text;
-}
 
 /// Null if there is none that can be read: diagnose_ring() tells it.
 std::shared_ptr<const KeyRing> ring_of(const Config& config) {
@@ -57,7 +45,7 @@ std::set<PairId> pairs_named(const std::shared_ptr<const KeyRing>& ring) {
 }
 
 /// A token that was not found. SoftHSM shows each user the tokens whose files it may read.
-void report_missing(Diagnosis& diagnosis, const char* subject, const std::string& what,
+void report_missing(Diagnosis& diagnosis, const std::string& subject, const std::string& what,
                     const std::string& remedy) {
     if (::geteuid() != 0)
         diagnosis.note(subject, what, "sudo stekctl doctor");
@@ -65,19 +53,12 @@ void report_missing(Diagnosis& diagnosis, const char* subject, const std::string
         diagnosis.fail(subject, what, remedy);
 }
 
-/// Nothing of it can be made again but a new one.
-std::string how_to_get_a_vault_back(const Site& site) {
-    const auto& config = site.config;
-    const auto tokens = softhsm_tokens_directory(config.module_config);
-    const auto folder = fs::absolute(config.file).parent_path().string();
+std::string how_to_get_back(const Site& site, const OwnToken& token) {
+    const auto tokens = softhsm_tokens_directory(site.config.module_config);
     if (tokens.empty())
-        return "connect the token, or correct vault.uri in " + config.file;
-    if (site.is_system)
-        return std::string("put its files back in ") + system_vault +
-               " from a backup, or make a new instance: move " + system_vault + " and what is in " + folder +
-               " away, then: stekctl init --location " + config.location;
-    return "put its files back below " + tokens + " from a backup, or make a new instance: move " + folder +
-           " away, then: stekctl init --dir " + folder + " --location " + config.location;
+        return "connect the token, or correct " + token.setting + " in " + site.config.file;
+    return "put its files back " + (site.is_system ? std::string("in ") + system_vault : "below " + tokens) +
+           " from a backup, or " + token.anew;
 }
 
 /// SoftHSM does not even start without them.
@@ -92,15 +73,16 @@ bool look_for_tokens(Diagnosis& diagnosis, const Site& site) {
         diagnosis.fail(subject, "there is no " + tokens,
                        site.restart_command() + "  (stekd makes it, and the ticket token in it)");
     else
-        diagnosis.fail(subject, "there is no " + tokens, how_to_get_a_vault_back(site));
+        diagnosis.fail(subject, "there is no " + tokens, how_to_get_back(site, site.tokens.front()));
     return false;
 }
 
-// stekd.service sees the vault in a mount namespace of its own; from outside it is elsewhere.
-void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr<pkcs11::Module>& module) {
-    const char* subject = "vault token";
+// stekd.service sees its token in a mount namespace of its own; from outside it is elsewhere.
+void look_at_own_token(Diagnosis& diagnosis, const Site& site, const OwnToken& token,
+                       const std::shared_ptr<pkcs11::Module>& module) {
+    const auto subject = token.name + " token";
     try {
-        diagnosis.fine(subject, look_at_token(module, site.config.vault, vault_mechanisms()));
+        diagnosis.fine(subject, look_at_token(module, token.uri, token.mechanisms));
     } catch (const std::exception& error) {
         std::error_code ignored;
         if (site.status.health && site.status.health->tokens_open)
@@ -109,7 +91,7 @@ void look_at_vault(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
             diagnosis.fine(subject,
                            std::string("in ") + system_vault + ", which stekd.service shows to stekd alone");
         else
-            report_missing(diagnosis, subject, error.what(), how_to_get_a_vault_back(site));
+            report_missing(diagnosis, subject, error.what(), how_to_get_back(site, token));
     }
 }
 
@@ -129,10 +111,11 @@ void look_at_ticket_token(Diagnosis& diagnosis, const Site& site,
     } catch (const std::exception& error) {
         const bool is_softhsms = !softhsm_tokens_directory(site.config.module_config).empty();
         report_missing(diagnosis, subject, error.what(),
-                       !is_softhsms ? "connect the token, or correct ticket.uri in " + site.config.file
+                       !is_softhsms
+                           ? "connect the token, or correct " + site.names.ticket + " in " + site.config.file
                        : site.config.remake_pins.empty()
-                           ? "put the token back, or set ticket.remake_pins in " + site.config.file +
-                                 " and stekd makes it anew: " + restart
+                           ? "put the token back, or set " + site.names.remake_pins + " in " +
+                                 site.config.file + " and stekd makes it anew: " + restart
                            : restart + "  (stekd makes it anew)");
     }
 }
@@ -163,7 +146,7 @@ void look_at_pairs(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
             diagnosis.fine(subject, "the ticket token has each that the key ring names");
         else
             diagnosis.fail(subject,
-                           "not in the ticket token, though the key ring names them: " + list(missing) +
+                           "not in the ticket token, though the key ring names them: " + in_a_row(missing) +
                                "; servers cannot use the keys wrapped to them",
                            site.reload_command());
     } catch (const std::exception&) {
@@ -171,75 +154,26 @@ void look_at_pairs(Diagnosis& diagnosis, const Site& site, const std::shared_ptr
     }
 }
 
-void report_weaknesses(Diagnosis& diagnosis, const Site& site, const std::vector<std::string>& weaknesses,
-                       const std::string& by) {
-    const std::string subject = "enforcement";
-    if (weaknesses.empty())
-        diagnosis.fine(subject, by + " every attempt to get more out of a key was refused");
-    else if (site.config.allow_weak_token)
-        diagnosis.warn(
-            subject,
-            by + " the ticket token does not refuse: " + list(weaknesses) + " (allowed by allow_weak_token)",
-            "use a token that enforces CKA_UNWRAP_TEMPLATE (ticket.uri), and take allow_weak_token out of " +
-                site.config.file);
-    else
-        diagnosis.fail(subject, by + " the ticket token does not refuse: " + list(weaknesses),
-                       "use a token that enforces CKA_UNWRAP_TEMPLATE (ticket.uri in " + site.config.file +
-                           "); allow_weak_token = true there accepts this one");
+std::string settings_with_the_module(const Site& site) {
+    std::vector<std::string> settings;
+    for (const auto& token : site.tokens)
+        settings.push_back(token.setting);
+    if (site.has_ring())
+        settings.push_back(site.names.ticket);
+    return in_a_row(settings);
 }
 
-class ScratchDirectory {
-  public:
-    ScratchDirectory() : path_((fs::temp_directory_path() / "stekctl-doctor-XXXXXX").string()) {
-        if (::mkdtemp(path_.data()) == nullptr)  // 0700
-            throw_errno("cannot make", path_);
-    }
-    ScratchDirectory(const ScratchDirectory&) = delete;
-    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
-    ~ScratchDirectory() {
-        std::error_code ignored;
-        fs::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
-  private:
-    std::string path_;
-};
-
-// As `stekctl init` does it: a token that nobody will use, thrown away. The instance's own are not touched.
-std::string probe_scratch_token(const Config& config) {
-    const ScratchDirectory scratch;
-    auto probed = config;
-    probed.module_config = scratch.path() + "/softhsm2.conf";
-    make_directory(scratch.path() + "/tokens", 0700);
-    write_text(probed.module_config, softhsm_conf(scratch.path() + "/tokens"), 0600);
-    const auto& path = *config.ticket.module_path();
-    {
-        TokenMaker maker(path, probed.module_config);
-        maker.make(ticket_label, scratch.path() + "/so-pin", scratch.path() + "/pin");
-    }
-    probed.ticket =
-        pkcs11::TokenUri::parse(std::string("pkcs11:token=") + ticket_label + "?module-path=" + path);
-    probed.private_pairs = false;
-    probe_ticket_token(probed);
-    return "a scratch token refused every attempt to get more out of a key";
+/// Whether its stekd makes STEKs: it has a vault.
+bool derives(const Config& config) {
+    return config.vault.module_path().has_value();
 }
 
-void look_at_enforcement(Diagnosis& diagnosis, const Site& site) {
-    const auto& status = site.status;
-    if (status.health && status.health->tokens_open)
-        return report_weaknesses(diagnosis, site, status.weaknesses, "when stekd probed,");
-    if (!status.daemon || site.runs())
-        return diagnosis.note("enforcement",
-                              "stekd that runs, or may run, does not tell what its probe found");
-    if (!status.weaknesses.empty())
-        return report_weaknesses(diagnosis, site, status.weaknesses, "when stekd last probed,");
-    if (softhsm_tokens_directory(site.config.module_config).empty())
-        return diagnosis.note("enforcement", "not probed: that takes a login to the token",
-                              "stekd --check --config " + site.config.file);
-    diagnosis.look(
-        "enforcement", [&] { return probe_scratch_token(site.config); },
-        "use another PKCS#11 module (module-path of ticket.uri in " + site.config.file + ")");
+// With any token that is here: it is the loading that is tried.
+std::string load_provider(const Site& site) {
+    auto config = site.config;
+    config.vault = site.tokens.front().uri;
+    const Deriver deriver(config);
+    return config.provider;
 }
 
 }  // namespace
@@ -265,23 +199,31 @@ void diagnose_tokens(Diagnosis& diagnosis, const Site& site) {
         diagnosis.look(
             "PKCS#11 module",
             [&] {
-                const auto& path = *config.vault.module_path();
+                const auto& path = *site.tokens.front().uri.module_path();
                 module = pkcs11::Module::initialize(pkcs11::Library::map(path), config.module_config);
                 return path;
             },
-            "apt-get install softhsm2, or correct module-path in vault.uri and ticket.uri, and "
-            "paths.module_config, of " +
-                config.file);
-    if (!usable)
-        return diagnosis.note("provider", "not loaded, for it loads the module");
-    look_at_vault(diagnosis, site, module);
-    look_at_ticket_token(diagnosis, site, module);
-    look_at_pairs(diagnosis, site, module);
-    diagnosis.look(
-        "provider", [&] { return Deriver(config), config.provider; },
-        "install it (units/install), or correct paths.provider in " + config.file);
+            "apt-get install softhsm2, or correct module-path in " + settings_with_the_module(site) +
+                ", and paths.module_config, of " + config.file);
+    const bool loads_provider = !config.provider.empty() && (site.has_ring() || derives(config));
+    if (!usable) {
+        if (loads_provider)
+            diagnosis.note("provider", "not loaded, for it loads the module");
+        return;
+    }
+    for (const auto& token : site.tokens)
+        look_at_own_token(diagnosis, site, token, module);
+    if (site.has_ring()) {
+        look_at_ticket_token(diagnosis, site, module);
+        look_at_pairs(diagnosis, site, module);
+    }
+    if (loads_provider)
+        diagnosis.look(
+            "provider", [&] { return load_provider(site); },
+            "install it (units/install), or correct paths.provider in " + config.file);
     module->finalize();
-    look_at_enforcement(diagnosis, site);
+    if (site.has_ring())
+        diagnose_enforcement(diagnosis, site);
 }
 
 }  // namespace stek::daemon
