@@ -1,5 +1,5 @@
 #include "daemon/commands.hpp"
-#include "daemon/doctor.hpp"
+#include "daemon/fleet/fleet_doctor.hpp"
 
 #include <iostream>
 #include <memory>
@@ -20,7 +20,7 @@ int examine(const Options& options) {
     for (const auto& text : options.endpoints)
         asked.endpoints.push_back(*parse_endpoint(text));
     Diagnosis diagnosis;
-    diagnose(diagnosis, asked, read_standalone_site);
+    diagnose(diagnosis, asked, fleet::read_any_site);
     std::cout << (options.json ? diagnosis_json(diagnosis) : diagnosis_text(diagnosis)) << std::flush;
     return exit_code_for(diagnosis.worst());
 }
