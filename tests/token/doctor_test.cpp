@@ -1,6 +1,7 @@
 // stekctl doctor on real instances: each finding is provoked once, its remedy is typed where it is a command,
 // and then it is gone.
 #define BOOST_TEST_MODULE stekctl_doctor
+#include "doctor_report.hpp"
 #include "stekd_instance.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 #include "tests/fixtures/nginx.hpp"
@@ -16,54 +17,12 @@ namespace fs = std::filesystem;
 using namespace stek;
 using namespace stek::test;
 using namespace std::chrono_literals;
-using nlohmann::json;
 
 namespace {
 
 std::string loopback(std::uint16_t port) {
     return "127.0.0.1:" + std::to_string(port);
 }
-
-/// What doctor said.
-class Report {
-  public:
-    explicit Report(const Outcome& outcome) : text_(outcome.output) {
-        const auto report = json::parse(outcome.output, nullptr, false);
-        BOOST_REQUIRE_MESSAGE(report.is_object(), outcome.output);
-        findings_ = report["findings"];
-        const std::map<std::string, int> codes{{"ok", 0}, {"note", 0}, {"warning", 1}, {"error", 2}};
-        BOOST_TEST(outcome.exit_code == codes.at(report["worst"]));
-    }
-    /// The finding, if there is one, whose text has the part.
-    [[nodiscard]] std::optional<json> find(const std::string& severity, const std::string& subject,
-                                           const std::string& part = {}) const {
-        for (const auto& finding : findings_)
-            if (finding["severity"] == severity && finding["subject"] == subject &&
-                finding["what"].get<std::string>().find(part) != std::string::npos)
-                return finding;
-        return {};
-    }
-    void has(const std::string& severity, const std::string& subject, const std::string& part = {}) const {
-        BOOST_TEST(find(severity, subject, part).has_value(),
-                   "no " << severity << " of " << subject << " with \"" << part << "\" in " << text_);
-    }
-    void lacks(const std::string& severity, const std::string& subject, const std::string& part = {}) const {
-        BOOST_TEST(!find(severity, subject, part).has_value(),
-                   severity << " of " << subject << " with \"" << part << "\" in " << text_);
-    }
-    [[nodiscard]] std::string remedy(const std::string& severity, const std::string& subject,
-                                     const std::string& part = {}) const {
-        const auto finding = find(severity, subject, part);
-        BOOST_REQUIRE_MESSAGE(finding,
-                              "no " << severity << " of " << subject << " with " << part << " in " << text_);
-        return finding->at("remedy");
-    }
-    [[nodiscard]] const std::string& text() const { return text_; }
-
-  private:
-    std::string text_;
-    json findings_;
-};
 
 struct Patient : StekdInstance {
     using StekdInstance::StekdInstance;
@@ -88,27 +47,6 @@ struct Patient : StekdInstance {
 struct Running : Patient {
     Running() { start_ready(); }
 };
-
-void type(const std::string& command) {
-    const auto programs = fs::path(STEK_STEKCTL).parent_path().string();
-    // Without what is preloaded under a sanitizer: sh, built without it, does not come up under libtsan.
-    const auto outcome = run({"sh", "-c", "PATH=" + programs + ":$PATH; " + command}, {{"LD_PRELOAD", ""}});
-    BOOST_TEST(outcome.exit_code == 0, command << ": " << outcome.output);
-}
-
-/// Provoked already: it is found, its remedy typed, and it is gone.
-void heals(const Patient& patient, const std::string& severity, const std::string& subject,
-           const std::string& part) {
-    type(patient.doctor().remedy(severity, subject, part));
-    BOOST_TEST(eventually([&] { return !patient.doctor().find(severity, subject, part); }, 30s),
-               patient.doctor().text());
-}
-
-/// All files of the instance: when they were changed last, and how long they are. SoftHSM itself writes its
-/// `generation`, a counter, whenever it looks at a token.
-std::string fingerprint(const fs::path& directory) {
-    return run({"find", directory, "!", "-name", "generation", "-printf", "%P %T@ %s %m\\n"}).output;
-}
 
 struct FaultyPatient {
     FaultyPatient()
@@ -216,7 +154,7 @@ BOOST_FIXTURE_TEST_CASE(pins, Running) {
     const auto pin = directory / "pins/vault.pin";
     const auto content = read_file(pin);
     fs::permissions(pin, static_cast<fs::perms>(0644));
-    heals(*this, "error", "vault PIN", "by others");
+    heals([&] { return doctor(); }, "error", "vault PIN", "by others");
     write_file(pin, "");
     doctor().has("error", "vault PIN", "is empty");
     fs::remove(pin);
@@ -233,46 +171,48 @@ BOOST_FIXTURE_TEST_CASE(a_reader_without_its_rights, Running) {
             pair = entry.path();
     BOOST_REQUIRE(!pair.empty());
     type("setfacl -b " + pair.string());
-    heals(*this, "error", "reader nobody", "cannot read the ticket token's " + pair.string());
+    heals([&] { return doctor(); }, "error", "reader nobody",
+          "cannot read the ticket token's " + pair.string());
     type("setfacl -b " + ring_file());
-    heals(*this, "error", "reader nobody", "cannot read the key ring");
+    heals([&] { return doctor(); }, "error", "reader nobody", "cannot read the key ring");
     type("setfacl -b " + (directory / "run/stats").string());
-    heals(*this, "warning", "reader nobody", "cannot write its counters");
+    heals([&] { return doctor(); }, "warning", "reader nobody", "cannot write its counters");
     fs::remove_all(directory / "run/stats");
-    heals(*this, "warning", "reader nobody", "cannot write its counters");
+    heals([&] { return doctor(); }, "warning", "reader nobody", "cannot write its counters");
     fs::permissions(directory, static_cast<fs::perms>(0700));
-    heals(*this, "error", "reader nobody", "not let through " + directory.string());
+    heals([&] { return doctor(); }, "error", "reader nobody", "not let through " + directory.string());
 }
 
 BOOST_FIXTURE_TEST_CASE(a_reader_with_more_than_its_rights, Running) {
     type("setfacl -m u:nobody:rw " + ring_file());
-    heals(*this, "error", "reader nobody", "can change the key ring");
+    heals([&] { return doctor(); }, "error", "reader nobody", "can change the key ring");
     type("setfacl -m u:nobody:rwx " + (directory / "run").string());
-    heals(*this, "error", "reader nobody", "can put another key ring in place");
+    heals([&] { return doctor(); }, "error", "reader nobody", "can put another key ring in place");
     const auto vault = token("stekd-vault");
     type("setfacl -m u:nobody:rx " + vault.string());
-    heals(*this, "error", "reader nobody", "can read " + vault.string());
+    heals([&] { return doctor(); }, "error", "reader nobody", "can read " + vault.string());
     fs::permissions(directory / "pins", static_cast<fs::perms>(0755));
-    heals(*this, "error", "reader nobody", "can read " + (directory / "pins").string());
+    heals([&] { return doctor(); }, "error", "reader nobody", "can read " + (directory / "pins").string());
     fs::permissions(directory / "state", static_cast<fs::perms>(0755));
-    heals(*this, "error", "reader nobody", "can read " + (directory / "state").string());
+    heals([&] { return doctor(); }, "error", "reader nobody", "can read " + (directory / "state").string());
     doctor().has("ok", "reader nobody");
 }
 
 BOOST_FIXTURE_TEST_CASE(others_with_any_rights, Running) {
     doctor().lacks("error", "others");
     fs::permissions(ring_file(), fs::perms::others_read, fs::perm_options::add);
-    heals(*this, "error", "others", "anybody may read " + ring_file());
+    heals([&] { return doctor(); }, "error", "others", "anybody may read " + ring_file());
     fs::permissions(ring_file(), fs::perms::others_write, fs::perm_options::add);
-    heals(*this, "error", "others", "anybody may write to " + ring_file());
+    heals([&] { return doctor(); }, "error", "others", "anybody may write to " + ring_file());
     const auto run = directory / "run";
     fs::permissions(run, fs::perms::others_write, fs::perm_options::add);
-    heals(*this, "error", "others", "anybody may write to " + run.string());
+    heals([&] { return doctor(); }, "error", "others", "anybody may write to " + run.string());
     const auto ticket = token("stekd-ticket");
     fs::permissions(directory / "tokens", fs::perms::others_exec, fs::perm_options::add);
     fs::permissions(ticket, fs::perms::others_exec, fs::perm_options::add);
     fs::permissions(ticket / "token.object", fs::perms::others_read, fs::perm_options::add);
-    heals(*this, "error", "others", "anybody may read " + (ticket / "token.object").string());
+    heals([&] { return doctor(); }, "error", "others",
+          "anybody may read " + (ticket / "token.object").string());
 }
 
 // As another stekd would take them for strays.
@@ -280,7 +220,8 @@ BOOST_FIXTURE_TEST_CASE(key_pairs_that_are_gone, Running) {
     const auto ticket = token("stekd-ticket");
     for (const auto& file : object_files(ticket))
         fs::remove(ticket / file);
-    heals(*this, "error", "key pairs", "not in the ticket token, though the key ring names them: ");
+    heals([&] { return doctor(); }, "error", "key pairs",
+          "not in the ticket token, though the key ring names them: ");
     doctor().has("ok", "key pairs");
     edit("private_pairs = false", "private_pairs = true");
     doctor().has("note", "key pairs", "takes a login");
