@@ -89,9 +89,8 @@ std::string how_to_reach(const FleetConfig& config, const daemon::Site& site) {
                config.engine_directory;
     return "at one of its hosts at least: systemctl start nats-server; or correct engine.nats in " +
            config.file +
-           ". Certificates: see above; who was certified last is let in once the servers have grants.conf, "
-           "and "
-           "were sent SIGHUP";
+           ". Certificates: see above; who was certified last is let in once the servers have grants.conf "
+           "and SIGHUP";
 }
 
 bool holds_list(Engine& engine) {
