@@ -13,14 +13,14 @@ namespace {
 using daemon::Diagnosis;
 using daemon::Site;
 
-daemon::OwnToken own_token(const RoleHere& here, const std::string& file) {
+daemon::OwnToken own_token(const RoleHere& here, const Site& site) {
     const auto keys = token_key_mechanisms();
     std::vector<pkcs11::NeededMechanism> mechanisms(keys.begin(), keys.end());
     if (here.role == Role::vault)
         mechanisms.insert(mechanisms.end(), vault_mechanisms().begin(), vault_mechanisms().end());
     return {here.role == Role::vault ? "vault" : here.section, here.section + ".uri", *here.uri,
             std::move(mechanisms),
-            "make another one (softhsm2-util --init-token), and then " + how_to_enroll_anew(here, file)};
+            "make another one (softhsm2-util --init-token), and then " + how_to_enroll_anew(here, site)};
 }
 
 std::optional<Point> look_at_root(Diagnosis& diagnosis, const FleetConfig& config) {
@@ -39,10 +39,10 @@ std::optional<Point> look_at_root(Diagnosis& diagnosis, const FleetConfig& confi
 void look_at_fleet(Diagnosis& diagnosis, const FleetConfig& config, const Site& site) {
     const auto root = look_at_root(diagnosis, config);
     if (config.nats)
-        diagnose_certificates(diagnosis, config);
+        diagnose_certificates(diagnosis, config, site);
     const auto engine = diagnose_engine(diagnosis, config, site);
     if (root)
-        diagnose_enrolment(diagnosis, config, *root, engine.get());
+        diagnose_enrolment(diagnosis, config, site, *root, engine.get());
     diagnose_roles(diagnosis, config, site);
 }
 
@@ -51,7 +51,7 @@ Site read_party_site(const std::string& file) {
     auto site = daemon::gather_site(common_config(config));
     site.of_fleet = true;
     for (const auto& here : roles_of(config))
-        site.tokens.push_back(own_token(here, file));
+        site.tokens.push_back(own_token(here, site));
     site.names = {"machine.ticket", "machine.remake_pins", "machine.keyring"};
     site.look_further = [config](Diagnosis& diagnosis, const Site& seen) {
         look_at_fleet(diagnosis, config, seen);
@@ -74,16 +74,22 @@ std::vector<RoleHere> roles_of(const FleetConfig& config) {
     return roles;
 }
 
-std::string how_to_enroll(const RoleHere& here, const std::string& file) {
-    return "stop stekd, then: stekctl fleet enroll " + here.section + " --config " + file + "; " +
+std::string enroll_command(const Site& site, const std::string& section) {
+    const auto what = "enroll " + section + " --config " + site.config.file;
+    return site.is_system ? "systemctl stop stekd; stekd-fleet " + what
+                          : "stop stekd, then: stekctl fleet " + what;
+}
+
+std::string how_to_enroll(const RoleHere& here, const Site& site) {
+    return enroll_command(site, here.section) + "; " +
            (here.role == Role::machine ? "at a vault of location " + here.location
                                        : "where the root key is") +
            ": stekctl fleet approve REQUEST";
 }
 
-std::string how_to_enroll_anew(const RoleHere& here, const std::string& file) {
-    return "set another " + here.name_setting + " in " + file + ", for a name is given once; " +
-           how_to_enroll(here, file);
+std::string how_to_enroll_anew(const RoleHere& here, const Site& site) {
+    return "set another " + here.name_setting + " in " + site.config.file + ", for a name is given once; " +
+           how_to_enroll(here, site);
 }
 
 Site read_any_site(const std::string& file) {

@@ -32,21 +32,23 @@ struct RoleHere {
 /// They go with the configuration.
 std::vector<RoleHere> roles_of(const FleetConfig& config);
 
-/// What to type to be enrolled, stekd being stopped.
-std::string how_to_enroll(const RoleHere& here, const std::string& file);
+/// `stekctl fleet enroll` of that section, as it is typed here, with stekd stopped before.
+std::string enroll_command(const daemon::Site& site, const std::string& section);
+/// What to type to be enrolled.
+std::string how_to_enroll(const RoleHere& here, const daemon::Site& site);
 /// The same where the name cannot be used any more, or the keys are gone.
-std::string how_to_enroll_anew(const RoleHere& here, const std::string& file);
+std::string how_to_enroll_anew(const RoleHere& here, const daemon::Site& site);
 
 /// The files in engine.tls, where the engine is NATS: they are there, nobody else reads the key, and they are
 /// good for a while yet.
-void diagnose_certificates(daemon::Diagnosis& diagnosis, const FleetConfig& config);
+void diagnose_certificates(daemon::Diagnosis& diagnosis, const FleetConfig& config, const daemon::Site& site);
 /// The engine, if it can be reached; may take some seconds to find that it cannot.
 std::unique_ptr<Engine> diagnose_engine(daemon::Diagnosis& diagnosis, const FleetConfig& config,
                                         const daemon::Site& site);
 /// Whether the newest list that stekd knows, or that is in the engine (may be null), has each party, by the
 /// keys that are in its token.
-void diagnose_enrolment(daemon::Diagnosis& diagnosis, const FleetConfig& config, const Point& root,
-                        Engine* engine);
+void diagnose_enrolment(daemon::Diagnosis& diagnosis, const FleetConfig& config, const daemon::Site& site,
+                        const Point& root, Engine* engine);
 /// What a stekd that runs says of its origin and its location.
 void diagnose_roles(daemon::Diagnosis& diagnosis, const FleetConfig& config, const daemon::Site& site);
 

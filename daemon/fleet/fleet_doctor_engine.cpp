@@ -67,18 +67,18 @@ const char* enrolled_as(NatsRole role) {
 }
 
 /// The request stays where it was made, and is good for each renewal.
-std::string how_to_certify(const FleetConfig& config, NatsRole role) {
+std::string how_to_certify(const FleetConfig& config, const daemon::Site& site, NatsRole role) {
     const auto root = std::string("where the root key is: ");
     if (role == NatsRole::root)
         return "rm " + nats_tls(config, role).key + " " + nats_tls(config, role).certificate +
                "; stekctl fleet init --config " + config.file;
     const auto request = config.nats->tls + "/" + name_of(role) + ".csr";
-    const auto make = ::access(request.c_str(), F_OK) == 0
-                          ? ""
-                          : "stop stekd, then: stekctl fleet enroll " + std::string(enrolled_as(role)) +
-                                " --config " + config.file + "; ";
+    const auto install =
+        std::string("install ") + (site.is_system ? "-o stekd -g stekd " : "") + "-m 644 CERTIFICATE ";
+    const auto make =
+        ::access(request.c_str(), F_OK) == 0 ? "" : enroll_command(site, enrolled_as(role)) + "; ";
     return make + root + "stekctl fleet certify REQUEST --output CERTIFICATE, with " + request +
-           "; then here: install -m 644 CERTIFICATE " + nats_tls(config, role).certificate;
+           "; then here: " + install + nats_tls(config, role).certificate;
 }
 
 std::string how_to_reach(const FleetConfig& config, const daemon::Site& site) {
@@ -100,7 +100,7 @@ bool holds_list(Engine& engine) {
 
 }  // namespace
 
-void diagnose_certificates(Diagnosis& diagnosis, const FleetConfig& config) {
+void diagnose_certificates(Diagnosis& diagnosis, const FleetConfig& config, const daemon::Site& site) {
     // They are there for as long as the unit's process runs, and for it alone.
     if (config.nats->tls.starts_with("/run/credentials/"))
         return diagnosis.note("certificates",
@@ -111,7 +111,7 @@ void diagnose_certificates(Diagnosis& diagnosis, const FleetConfig& config) {
         if (party.role == NatsRole::root && config.has_role())
             continue;  // its key may be elsewhere
         const auto tls = nats_tls(config, party.role);
-        const auto remedy = how_to_certify(config, party.role);
+        const auto remedy = how_to_certify(config, site, party.role);
         const auto whose = std::string(name_of(party.role));
         look_at_certificate(diagnosis, whose + " certificate", tls.certificate, remedy);
         look_at_key(diagnosis, whose + " certificate's key", tls.key, remedy);

@@ -58,29 +58,29 @@ class TokensFromOutside {
 
 class Enrolment {
   public:
-    Enrolment(Diagnosis& diagnosis, const std::string& file, const PartyList* list)
-        : diagnosis_(diagnosis), file_(file), list_(list) {}
+    Enrolment(Diagnosis& diagnosis, const daemon::Site& site, const PartyList* list)
+        : diagnosis_(diagnosis), site_(site), list_(list) {}
 
     void judge(const RoleHere& here, const KeysSeen& seen) const {
         const auto who = in_words(here.role, here.name, here.location);
         const auto whose = here.role == Role::machine ? "of location " + here.location : "of the fleet";
         if (list_ == nullptr)
             return fail(here, who + " is not enrolled: no list " + whose + " is known",
-                        how_to_enroll(here, file_));
+                        how_to_enroll(here, site_));
         const auto where = "list " + std::to_string(list_->serial) + " " + whose;
         const Party* party = list_->find(here.name);
         if (party == nullptr)
-            fail(here, who + " is not in " + where, how_to_enroll(here, file_));
+            fail(here, who + " is not in " + where, how_to_enroll(here, site_));
         else if (party->role != here.role || party->location != here.location)
             fail(here,
                  here.name + " is " + in_words(party->role, party->name, party->location) + " in " + where,
-                 how_to_enroll_anew(here, file_));
+                 how_to_enroll_anew(here, site_));
         else if (party->standing != Standing::active)
-            fail(here, who + " is retired by " + where, how_to_enroll_anew(here, file_));
+            fail(here, who + " is retired by " + where, how_to_enroll_anew(here, site_));
         else if (seen.token && !has_keys_of(*party, here, seen))
             fail(here,
                  who + " is in " + where + ", but its token does not have the keys that are named there",
-                 "put the token back from a backup, or " + how_to_enroll_anew(here, file_));
+                 "put the token back from a backup, or " + how_to_enroll_anew(here, site_));
         else
             diagnosis_.fine(here.section,
                             who + " is number " + std::to_string(party->number) + " of " + where +
@@ -97,7 +97,7 @@ class Enrolment {
     }
 
     Diagnosis& diagnosis_;
-    const std::string& file_;
+    const daemon::Site& site_;
     const PartyList* list_;
 };
 
@@ -120,7 +120,8 @@ void look_at_kept_list(Diagnosis& diagnosis, const FleetConfig& config, const Kn
 
 }  // namespace
 
-void diagnose_enrolment(Diagnosis& diagnosis, const FleetConfig& config, const Point& root, Engine* engine) {
+void diagnose_enrolment(Diagnosis& diagnosis, const FleetConfig& config, const daemon::Site& site,
+                        const Point& root, Engine* engine) {
     if (::access(config.state.c_str(), R_OK | X_OK) != 0 && errno == EACCES)
         return diagnosis.note("lists", config.state + " is for root and stekd", "sudo stekctl doctor");
     try {
@@ -137,7 +138,7 @@ void diagnose_enrolment(Diagnosis& diagnosis, const FleetConfig& config, const P
         const auto* fleet = newer_of(known.fleet(), seen.fleet());
         const auto* machines = newer_of(known.machines(), seen.machines());
         for (const auto& here : roles_of(config))
-            Enrolment(diagnosis, config.file, here.role == Role::machine ? machines : fleet)
+            Enrolment(diagnosis, site, here.role == Role::machine ? machines : fleet)
                 .judge(here, tokens.keys_in(*here.uri));
     } catch (const std::exception& error) {
         diagnosis.fail("lists", error.what(), "ls -l " + config.state + "; its files are stekd's own, 0600");
