@@ -5,6 +5,7 @@
 #include <system_error>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -29,6 +30,10 @@ void guard_process() {
     // Where the kernel pipes core dumps to a program, the limit does not hold; PR_SET_DUMPABLE does.
     if (::setrlimit(RLIMIT_CORE, &none) != 0 || ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
         throw std::system_error(errno, std::generic_category(), "cannot turn core dumps off");
+}
+
+void prepare_libcrypto() {
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, nullptr);
 }
 
 bool lock_memory() noexcept {

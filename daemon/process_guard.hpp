@@ -12,4 +12,10 @@ void guard_process();
 /// unlimited RLIMIT_MEMLOCK; then only Secrets are locked.
 bool lock_memory() noexcept;
 
+/// Before libcrypto is used. A server's openssl.cnf in the environment must not attach the provider to this
+/// process; and libcrypto is not taken apart as the process ends, while a thread of cnats's may still be
+/// closing a connection: that has ended stekctl and stekd, their work done, by SIGSEGV. (cnats's own way to
+/// be waited for, nats_CloseAndWait(), frees what libssl frees once more.)
+void prepare_libcrypto();
+
 }  // namespace stek::daemon

@@ -17,7 +17,6 @@
 #include <iostream>
 
 #include <CLI/CLI.hpp>
-#include <openssl/crypto.h>
 
 namespace {
 
@@ -35,7 +34,7 @@ int run(int argc, char** argv) {
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    prepare_libcrypto();
     const int code = chosen();
     std::cout.flush();
     if (!std::cout) {

@@ -12,7 +12,6 @@
 #include <string>
 
 #include <CLI/CLI.hpp>
-#include <openssl/crypto.h>
 
 namespace {
 
@@ -67,8 +66,7 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? exit_ok : exit_usage;
     }
 
-    // A server's openssl.cnf in the environment must not attach the provider to this process.
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, nullptr);
+    prepare_libcrypto();
     const How how = check ? How::check : once ? How::once : How::serve;
     try {
         return stek::fleet::is_fleet_config(file) ? party(file, how) : location_of_its_own(file, how);
