@@ -124,28 +124,24 @@ void FleetWork::look_at_ticket_token() {
 
 daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
     engine_is_away_ = false;
+    watch_engine();  // first: what comes while it is looked at is then told, one role's to another's, too
     try {
         open();
         piece();
     } catch (const std::system_error&) {
-        watch_engine();
         throw;  // a file's trouble, not the tokens'
     } catch (const EngineError&) {
         engine_is_away_ = true;
         note_ring();
-        watch_engine();
         throw;
     } catch (const FrameError&) {
         note_ring();
-        watch_engine();
         throw;
     } catch (...) {
         close();
-        watch_engine();
         throw;
     }
     note_ring();
-    watch_engine();
     return next(daemon::read_clocks());
 }
 
