@@ -33,7 +33,7 @@ class RecordDesk {
   private:
     struct Job {
         const Party* machine;
-        const MachinePair* pair;
+        MachinePair pair;
     };
     struct Work {
         KeyId key;
