@@ -21,8 +21,8 @@ class FaultsScene {
     explicit FaultsScene(const std::string& disk = "", std::int64_t ago = 0);
     FaultsScene(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
                 std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0,
-                unsigned nats_servers = 0)
-        : fleet(period, session_timeout, std::move(origins), std::move(sites), disk, ago, nats_servers) {}
+                const std::vector<NatsHost>& nats_hosts = {})
+        : fleet(period, session_timeout, std::move(origins), std::move(sites), disk, ago, nats_hosts) {}
 
     /// With a server for the machine, if there is none, and clients for it.
     void start_load(const std::string& machine);

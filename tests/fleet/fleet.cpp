@@ -23,8 +23,9 @@ void open_to_all(const std::string& directory) {
 }  // namespace
 
 Fleet::Fleet(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
-             std::vector<Site> sites, const std::string& disk_size, std::int64_t ago, unsigned nats_servers)
-    : FleetPrograms(period, session_timeout, disk_size.empty() ? "engine" : "share/engine", nats_servers),
+             std::vector<Site> sites, const std::string& disk_size, std::int64_t ago,
+             const std::vector<NatsHost>& nats_hosts)
+    : FleetPrograms(period, session_timeout, disk_size.empty() ? "engine" : "share/engine", nats_hosts),
       pki(workspace.subdirectory("pki")),
       period_(period),
       session_timeout_(session_timeout),
@@ -109,8 +110,9 @@ std::string Fleet::write_openssl_conf(const std::string& machine, const std::str
 
 void Fleet::start(const std::string& name, const test::Environment& environment) {
     const auto log = in(name + ".log." + std::to_string(++starts_[name]));
-    running_[name] =
-        std::make_unique<test::Process>(Arguments{STEK_STEKD, "--config", config(name)}, environment, log);
+    auto command = on[name];
+    command.insert(command.end(), {STEK_STEKD, "--config", config(name)});
+    running_[name] = std::make_unique<test::Process>(command, environment, log);
 }
 
 void Fleet::start_all() {

@@ -38,10 +38,10 @@ class Fleet : public FleetPrograms {
   public:
     /// Enrolled and approved by stekctl, a location with several vaults by way of its ceremony. Nothing runs.
     /// With `disk`, the engine's directory is on one of its own of that size (SmallDisk). All that is `ago`
-    /// seconds before now. With `nats_servers`, the engine is that many of them.
+    /// seconds before now. With `nats_hosts`, the engine is NATS servers on these.
     Fleet(unsigned period, unsigned session_timeout, std::vector<std::string> origins,
           std::vector<Site> sites, const std::string& disk = "", std::int64_t ago = 0,
-          unsigned nats_servers = 0);
+          const std::vector<NatsHost>& nats_hosts = {});
     ~Fleet() override = default;
 
     void enrol_machine(const std::string& machine, const Site& site);
@@ -103,6 +103,8 @@ class Fleet : public FleetPrograms {
     [[nodiscard]] std::vector<std::string> parties() const;
     [[nodiscard]] std::string host(const std::string& name) const { return in(name + ".host"); }
 
+    /// What a party's stekd begins with that runs on another host: the network there; its files are here.
+    std::map<std::string, Arguments> on;
     std::optional<test::SmallDisk> disk;
     test::Pki pki;
 

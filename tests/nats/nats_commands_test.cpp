@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Scene : FleetPrograms {
-    Scene() : FleetPrograms(3600, 7200, "engine", 1) {
+    Scene() : FleetPrograms(3600, 7200, "engine", {NatsHost{}}) {
         add_root();
         init();
         add_origin("o1");

@@ -3,7 +3,7 @@
 #define BOOST_TEST_MODULE nats_faults
 #include "daemon/fleet/certificates.hpp"
 #include "tests/fixtures/full_length.hpp"
-#include "tests/fleet/faults_scene.hpp"
+#include "tests/nats/nats_scene.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -20,68 +20,29 @@ using test::eventually;
 namespace {
 
 namespace fs = std::filesystem;
-using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds healed_within(30);
 constexpr unsigned servers = 3;
 
-struct Scene : FaultsScene {
-    Scene();
-    ~Scene();
+struct Scene : NatsScene {
+    Scene()
+        : NatsScene({{"fra1", {"fra1-v1", "fra1-v2"}, {"fra1-m1", "fra1-m2"}},
+                     {"ams1", {"ams1-v1"}, {"ams1-m1", "ams1-m2"}}},
+                    std::vector<NatsHost>(servers)) {
+        current = this;
+    }
+    ~Scene() { current = nullptr; }
+    static inline Scene* current = nullptr;
 };
 
-Scene* current = nullptr;
-
 Scene& scene() {
-    return *current;
+    return *Scene::current;
 }
 
 NatsServers& nats() {
     return *scene().fleet.nats;
 }
 
-Scene::Scene()
-    : FaultsScene(faults_period, faults_session_timeout, {"o1", "o2"},
-                  {{"fra1", {"fra1-v1", "fra1-v2"}, {"fra1-m1", "fra1-m2"}},
-                   {"ams1", {"ams1-v1"}, {"ams1-m1", "ams1-m2"}}},
-                  "", 0, servers) {
-    current = this;
-}
-
-Scene::~Scene() {
-    current = nullptr;
-}
-
 BOOST_TEST_GLOBAL_FIXTURE(Scene);
-
-/// The frames under the bundles' keys in the origins' own directories: what each signed or took. Of an epoch
-/// and revision there is one.
-void check_one_bundle_each() {
-    std::map<std::string, std::string> seen;
-    for (const auto* origin : {"o1", "o2"})
-        for (const auto& file :
-             fs::directory_iterator(scene().fleet.in(std::string(origin) + ".state/bundles"))) {
-            if (file.path().extension() == ".minted")
-                continue;
-            const auto text = test::read_file(file.path());
-            const auto [first, is_new] = seen.try_emplace(file.path().filename(), text);
-            BOOST_TEST((is_new || first->second == text),
-                       "two bundles " << file.path().filename() << ", one of them " << origin << "'s");
-        }
-    BOOST_TEST(!seen.empty());
-}
-
-/// All locations have the newest keys in time, and the rest of what being healed is.
-void expect_healed(const std::string& after) {
-    const auto begin = steady_clock::now();
-    scene().fleet.expect_new_keys(scene().fleet.machines());
-    const auto took = steady_clock::now() - begin;
-    BOOST_TEST_MESSAGE(after << ": new keys everywhere after "
-                             << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms");
-    BOOST_TEST((took < healed_within), after << ": not healed in time\n" << scene().fleet.logs());
-    scene().expect_healed();
-    check_one_bundle_each();
-}
 
 void all(void (*act)(unsigned)) {
     for (unsigned i = 0; i < servers; ++i)
@@ -96,10 +57,8 @@ void start_all() {
 }  // namespace
 
 BOOST_AUTO_TEST_CASE(a_fleet_comes_up) {
-    scene().fleet.start_all();
-    for (const auto& machine : scene().fleet.machines())
-        scene().start_load(machine);
-    expect_healed("start");
+    scene().start_all();
+    scene().expect_healed_in_time("start");
 }
 
 BOOST_AUTO_TEST_CASE(a_leader_is_killed_in_a_rotation) {
@@ -112,18 +71,18 @@ BOOST_AUTO_TEST_CASE(a_leader_is_killed_in_a_rotation) {
         scene().let_epochs_pass(2);
         nats().start(leader);
     }
-    expect_healed("a leader killed " + std::to_string(times) + " times");
+    scene().expect_healed_in_time("a leader killed " + std::to_string(times) + " times");
 }
 
 BOOST_AUTO_TEST_CASE(all_are_restarted_empty) {
     all([](unsigned i) { nats().kill(i); });
     start_all();
-    expect_healed("all restarted");
+    scene().expect_healed_in_time("all restarted");
     // Nor do they know of buckets any more.
     all([](unsigned i) { nats().kill(i); });
     all([](unsigned i) { fs::remove_all(nats().servers()[i].store); });
     start_all();
-    expect_healed("all restarted with nothing");
+    scene().expect_healed_in_time("all restarted with nothing");
 }
 
 BOOST_AUTO_TEST_CASE(none_is_there_for_some_epochs) {
@@ -132,7 +91,7 @@ BOOST_AUTO_TEST_CASE(none_is_there_for_some_epochs) {
         all([](unsigned i) { nats().kill(i); });
         scene().let_epochs_pass(epochs);
         start_all();
-        expect_healed("none there for " + std::to_string(epochs) + " epochs");
+        scene().expect_healed_in_time("none there for " + std::to_string(epochs) + " epochs");
     }
 }
 
@@ -143,7 +102,7 @@ BOOST_AUTO_TEST_CASE(connections_that_hang_and_flap) {
     all(stop);
     std::this_thread::sleep_for(std::chrono::seconds(20));
     all(go_on);
-    expect_healed("half-open for 20 s");
+    scene().expect_healed_in_time("half-open for 20 s");
     // Each answer takes 5 s.
     for (int i = 0; i < 4; ++i) {
         all(stop);
@@ -151,13 +110,13 @@ BOOST_AUTO_TEST_CASE(connections_that_hang_and_flap) {
         all(go_on);
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
     }
-    expect_healed("5 s for an answer");
+    scene().expect_healed_in_time("5 s for an answer");
     for (int i = 0; i < (test::at_full_length() ? 60 : 12); ++i) {
         nats().process(static_cast<unsigned>(i) % servers).signal(SIGSTOP);
         std::this_thread::sleep_for(std::chrono::milliseconds(700));
         nats().process(static_cast<unsigned>(i) % servers).signal(SIGCONT);
     }
-    expect_healed("flapping");
+    scene().expect_healed_in_time("flapping");
 }
 
 BOOST_AUTO_TEST_CASE(a_certificate_runs_out_and_is_renewed) {
@@ -174,7 +133,7 @@ BOOST_AUTO_TEST_CASE(a_certificate_runs_out_and_is_renewed) {
     fleet.stop(machine);
     fleet.certify("machine", machine);
     fleet.start(machine);
-    expect_healed("an expired certificate");
+    scene().expect_healed_in_time("an expired certificate");
 }
 
 // Last: all that was stored up to here.
