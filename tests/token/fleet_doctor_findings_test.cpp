@@ -154,7 +154,7 @@ BOOST_FIXTURE_TEST_CASE(what_stekd_says_of_its_roles, Origin) {
 }
 
 BOOST_AUTO_TEST_CASE(an_engine_of_nats) {
-    Fleet fleet(1);
+    Fleet fleet({NatsHost{}});
     fleet.add_origin_that_is_enrolled();
     const auto doctor = fleet.doctor_of("o1");
     is_well(doctor(),

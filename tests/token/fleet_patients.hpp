@@ -11,7 +11,8 @@ namespace stek::tests {
 
 /// A root, and an engine that holds its list.
 struct Fleet : FleetPrograms {
-    explicit Fleet(unsigned nats_servers = 0) : FleetPrograms(3600, 7200, "engine", nats_servers) {
+    explicit Fleet(const std::vector<NatsHost>& nats_hosts = {})
+        : FleetPrograms(3600, 7200, "engine", nats_hosts) {
         add_root();
         init();
     }
