@@ -134,7 +134,7 @@ std::vector<std::string> urls_of(const std::vector<std::string>& servers, const 
     std::vector<std::string> urls(servers.size());
     std::ranges::transform(servers, urls.begin(), [](const auto& server) { return "tls://" + server; });
     std::ranges::shuffle(urls, std::minstd_rand(std::random_device{}()));
-    std::ranges::stable_partition(urls, [&](const auto& url) { return url != last; });
+    std::stable_partition(urls.begin(), urls.end(), [&](const auto& url) { return url != last; });
     return urls;
 }
 
