@@ -86,6 +86,9 @@ int Service::run() {
 }
 
 std::string Service::attempt(const std::function<Work::Next()>& work) {
+    // Orders may wait behind the one that met a refused PIN: it is not tried again.
+    if (int code = 0; sd_event_get_exit_code(loop_, &code) >= 0)
+        return health_.trouble.empty() ? "stekd ends" : health_.trouble;
     try {
         const auto next = watched(work);
         health_.next_edge = next.edge;

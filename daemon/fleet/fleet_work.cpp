@@ -142,6 +142,7 @@ daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
         throw;
     }
     note_ring();
+    watch_engine();  // what could not be watched before
     return next(daemon::read_clocks());
 }
 

@@ -86,7 +86,12 @@ std::optional<MachinePair> PairShelf::take(const Party& machine, std::uint64_t f
     const auto value = desk_->find(desk_->bucket(), name);
     if (!value || sha256_of(*value) != seen_.at(name).value)
         return {};
-    return open(*value, machine, first_epoch);
+    try {
+        return open(*value, machine, first_epoch);
+    } catch (const FrameError& error) {  // by a list that came since
+        desk_->alarms.raise(name + " is not used: " + error.what());
+        return {};
+    }
 }
 
 MachinePair PairShelf::open(Bytes frame, const Party& machine, std::uint64_t first_epoch) const {
