@@ -4,12 +4,10 @@
 
 #include <algorithm>
 #include <iterator>
-#include <utility>
 
 namespace stek::fleet {
 
 void PairShelf::begin_run(std::uint64_t first_epoch) {
-    at_hand_.clear();
     const PartyList* list = desk_->lists.machines();
     if (const auto serial = list != nullptr ? list->serial : 0; serial != serial_) {
         seen_.clear();
@@ -47,7 +45,7 @@ void PairShelf::read_ahead(std::span<const Party* const> machines, std::uint64_t
     desk_->engine.read_ahead(desk_->bucket(), names);
 }
 
-const PairId* PairShelf::id_of(const Party& machine, std::uint64_t first_epoch) {
+const MachinePair* PairShelf::of(const Party& machine, std::uint64_t first_epoch) {
     const auto name = pair_key(machine.name, first_epoch);
     if (!offered_.contains(name))
         return nullptr;
@@ -69,28 +67,10 @@ void PairShelf::look(const std::string& name, const Party& machine, std::uint64_
         return;
     seen = {digest, false, false, {}};
     try {
-        auto pair = open(*value, machine, first_epoch);
-        seen.pair = pair.pair;
+        seen.pair = open(*value, machine, first_epoch);
         seen.is_good = true;
-        at_hand_.insert_or_assign(name, std::move(pair));
     } catch (const FrameError& error) {
         desk_->alarms.raise(name + " is not used: " + error.what());
-    }
-}
-
-std::optional<MachinePair> PairShelf::take(const Party& machine, std::uint64_t first_epoch) {
-    const auto name = pair_key(machine.name, first_epoch);
-    if (auto found = at_hand_.extract(name))
-        return std::move(found.mapped());
-    // It was verified in an earlier run, and its record has been lost since.
-    const auto value = desk_->find(desk_->bucket(), name);
-    if (!value || sha256_of(*value) != seen_.at(name).value)
-        return {};
-    try {
-        return open(*value, machine, first_epoch);
-    } catch (const FrameError& error) {  // by a list that came since
-        desk_->alarms.raise(name + " is not used: " + error.what());
-        return {};
     }
 }
 

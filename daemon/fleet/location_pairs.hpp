@@ -6,7 +6,6 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -14,8 +13,7 @@
 namespace stek::fleet {
 
 /// Read anew in each run, since a machine that was booted offers other pairs under the same names; verified
-/// when they have changed. Of those that were, the ids are kept, and no public keys, which would be some 2 kB
-/// of memory a machine for nothing.
+/// when they have changed.
 class PairShelf {
   public:
     explicit PairShelf(LocationDesk& desk) : desk_(&desk) {}
@@ -24,19 +22,15 @@ class PairShelf {
     void begin_run(std::uint64_t first_epoch);
     /// of() of each will follow. Throws EngineError.
     void read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch);
-    /// The id of the pair for epochs from `first_epoch` on; null if there is none that is good (which is
-    /// told). Good until begin_run(). Throws EngineError.
-    const PairId* id_of(const Party& machine, std::uint64_t first_epoch);
-    /// The pair of that id_of(), once. Nothing if the engine has another one by now. Throws EngineError.
-    std::optional<MachinePair> take(const Party& machine, std::uint64_t first_epoch);
-    /// Those that were not taken are not needed.
-    void put_away() noexcept { at_hand_.clear(); }
+    /// The pair for epochs from `first_epoch` on; null if there is none that is good (which is told). Throws
+    /// EngineError.
+    const MachinePair* of(const Party& machine, std::uint64_t first_epoch);
 
   private:
     struct Seen {
         Digest value{};
         bool is_good = false, is_fresh = false;
-        PairId pair{};
+        MachinePair pair;
     };
     void look_at_those_before(std::uint64_t first_epoch);
     void look(const std::string& name, const Party& machine, std::uint64_t first_epoch, Seen& seen);
@@ -46,7 +40,6 @@ class PairShelf {
     std::uint64_t serial_ = 0;       ///< of the list that `seen_` was judged by
     std::set<std::string> offered_;  ///< names
     std::map<std::string, Seen> seen_;
-    std::map<std::string, MachinePair> at_hand_;  ///< verified just now
 };
 
 }  // namespace stek::fleet

@@ -63,13 +63,12 @@ void RecordDesk::serve_key(const Work& work) {
     for (const Party* machine : machines) {
         if (hours_->hourly(work.key) == nullptr)
             return;
-        const PairId* id = pairs_.id_of(*machine, work.first_epoch_of_pair);
-        if (id == nullptr)
+        const MachinePair* pair = pairs_.of(*machine, work.first_epoch_of_pair);
+        if (pair == nullptr)
             continue;
-        switch (look(*machine, work.key, id)) {
+        switch (look(*machine, work.key, &pair->pair)) {
             case There::no:
-                if (auto pair = pairs_.take(*machine, work.first_epoch_of_pair))
-                    jobs[pair->oaep].push_back({machine, std::move(*pair)});
+                jobs[pair->oaep].push_back({machine, pair});
                 break;
             case There::yes:
                 break;
@@ -78,7 +77,6 @@ void RecordDesk::serve_key(const Work& work) {
                 break;
         }
     }
-    pairs_.put_away();
     if (hours_->hourly(work.key) == nullptr)
         return;
     for (const auto& [oaep, of_hash] : jobs)
@@ -136,7 +134,7 @@ void RecordDesk::adopt_revocation(KeyId key) {
 bool RecordDesk::derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out) {
     std::vector<Bytes> spkis;
     for (const Job& job : jobs)
-        spkis.emplace_back(job.pair.public_key);
+        spkis.emplace_back(job.pair->public_key);
     try {
         desk_->vault.derive(key, *hours_->hourly(key), spkis, oaep, out);
         return true;
@@ -192,7 +190,7 @@ std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& 
     record.open_until = work.window.open_until;
     record.period = work.period;
     record.name = steks.name;
-    record.pair = job.pair.pair;
+    record.pair = job.pair->pair;
     record.oaep = steks.oaep;
     record.wrapped_key = std::move(wrapped_key);
     try {

@@ -33,7 +33,7 @@ class RecordDesk {
   private:
     struct Job {
         const Party* machine;
-        MachinePair pair;
+        const MachinePair* pair;
     };
     struct Work {
         KeyId key;
