@@ -44,8 +44,17 @@ void EngineWatch::watch(Engine& engine, const std::vector<std::string>& buckets)
             drop(at);
     }
     for (const auto& bucket : buckets)
-        if (std::ranges::find(places_, bucket, &Place::bucket) == places_.end())
+        if (std::ranges::find(places_, bucket, &Place::bucket) == places_.end()) {
             add(engine, bucket);
+            gather();  // nobody has told of what came before
+        }
+}
+
+void EngineWatch::gather() noexcept {
+    int enabled = SD_EVENT_OFF;
+    if (sd_event_source_get_enabled(gathering_, &enabled) >= 0 && enabled == SD_EVENT_OFF &&
+        sd_event_source_set_time_relative(gathering_, gathered_for) >= 0)
+        sd_event_source_set_enabled(gathering_, SD_EVENT_ONESHOT);
 }
 
 void EngineWatch::add(Engine& engine, const std::string& bucket) {
@@ -67,11 +76,7 @@ int EngineWatch::on_change(sd_event_source* source, int, std::uint32_t, void* pl
         changed.is_broken = true;  // the next watch() makes another
         sd_event_source_set_enabled(source, SD_EVENT_OFF);
     }
-    auto* const gathering = changed.owner->gathering_;
-    int enabled = SD_EVENT_OFF;
-    if (sd_event_source_get_enabled(gathering, &enabled) >= 0 && enabled == SD_EVENT_OFF &&
-        sd_event_source_set_time_relative(gathering, gathered_for) >= 0)
-        sd_event_source_set_enabled(gathering, SD_EVENT_ONESHOT);
+    changed.owner->gather();
     return 0;
 }
 

@@ -24,7 +24,8 @@ class EngineWatch {
     EngineWatch& operator=(const EngineWatch&) = delete;
     ~EngineWatch();
 
-    /// From now on these; those that are watched already go on, the others end. Throws EngineError,
+    /// From now on these; those that are watched already go on, the others end. For one that is new there is
+    /// a call, as if it had changed. Throws EngineError,
     /// std::system_error; the minute's call comes all the same.
     void watch(Engine& engine, const std::vector<std::string>& buckets);
 
@@ -38,6 +39,7 @@ class EngineWatch {
     };
     void drop(std::list<Place>::iterator place);
     void add(Engine& engine, const std::string& bucket);
+    void gather() noexcept;
     static int on_change(sd_event_source*, int, std::uint32_t, void* place) noexcept;
     static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;
 

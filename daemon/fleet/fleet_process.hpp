@@ -54,6 +54,7 @@ class FleetWork final : public daemon::Work {
     [[nodiscard]] Next next(const daemon::Now& now) const;
     /// Tokens that are in trouble are opened anew by the next run.
     Next work(const std::function<void()>& piece);
+    void carry_out(const std::function<void()>& piece);
     [[nodiscard]] nlohmann::json obey_rotate(bool revoke_old, const Attempt& attempt);
     [[nodiscard]] nlohmann::json obey_revoke(const daemon::Revoke& order, const Attempt& attempt);
     /// Of the newest list; nothing if nothing is to be changed. Throws EnrolmentRefused, FrameError,

@@ -122,9 +122,20 @@ void FleetWork::look_at_ticket_token() {
 
 // --- runs ---
 
+// Watched after it is looked at: what is over must go although the engine hangs.
 daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
+    try {
+        carry_out(piece);
+    } catch (...) {
+        watch_engine();
+        throw;
+    }
+    watch_engine();
+    return next(daemon::read_clocks());
+}
+
+void FleetWork::carry_out(const std::function<void()>& piece) {
     engine_is_away_ = false;
-    watch_engine();  // first: what comes while it is looked at is then told, one role's to another's, too
     try {
         open();
         piece();
@@ -142,8 +153,6 @@ daemon::Work::Next FleetWork::work(const std::function<void()>& piece) {
         throw;
     }
     note_ring();
-    watch_engine();  // what could not be watched before
-    return next(daemon::read_clocks());
 }
 
 daemon::Work::Next FleetWork::run() {
