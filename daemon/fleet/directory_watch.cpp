@@ -34,13 +34,14 @@ DirectoryWatch::DirectoryWatch(const std::string& root, const std::string& bucke
     });
 }
 
-void DirectoryWatch::clear() {
+bool DirectoryWatch::clear() {
     alignas(inotify_event) char events[4096];
     while (::read(inotify_.get(), events, sizeof events) > 0) {
     }
     // What the events say is not worth reading: to watch again what is watched already changes nothing, and
     // whatever took its place is found.
     with_engine_errors([this] { watch_both(); });
+    return true;
 }
 
 // The root first: what comes in it from now on is told.

@@ -15,7 +15,7 @@ class DirectoryWatch final : public Watch {
     DirectoryWatch(const std::string& root, const std::string& bucket);
     [[nodiscard]] int fd() const noexcept override { return inotify_.get(); }
     /// Broken when the root is gone.
-    void clear() override;
+    bool clear() override;
 
   private:
     void watch_both();

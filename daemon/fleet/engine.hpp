@@ -36,17 +36,18 @@ class OversizedValue : public EngineError {
     using EngineError::EngineError;
 };
 
-/// Told that something in a bucket may have changed. Spurious wake-ups are fine (one's own changes are told,
-/// too), and changes may come without one (each user looks every minute as well). A bucket may come, go and
-/// come back meanwhile. One thread at a time.
+/// Told that something in a bucket may have changed. Spurious wake-ups are fine, and changes may come without
+/// one (each user looks every minute as well). A bucket may come, go and come back meanwhile. One thread at a
+/// time.
 class Watch {
   public:
     virtual ~Watch() = default;
     /// Readable when there is something to look at; owned by the watch. For sd_event_add_io, EPOLLIN.
     [[nodiscard]] virtual int fd() const noexcept = 0;
-    /// Makes fd() unreadable until the next change; look after it, not before. Throws EngineError once the
-    /// watch is broken: make another.
-    virtual void clear() = 0;
+    /// Makes fd() unreadable until the next change; look after it, not before. False when there is nothing to
+    /// look at: only what this user of the engine has stored itself, or has read since. Throws EngineError
+    /// once the watch is broken: make another.
+    virtual bool clear() = 0;
 };
 
 /// A key-value store of buckets, which come with their first value. Keys are 1 to 255 bytes of
@@ -84,8 +85,12 @@ class Engine {
     virtual std::vector<std::string> list(const std::string& bucket, const std::string& prefix) = 0;
     /// Nothing happens if there is none.
     virtual void erase(const std::string& bucket, const std::string& key) = 0;
-    /// The bucket need not be there yet.
+    /// The bucket need not be there yet. While it is watched, an engine that is far away may answer get() and
+    /// list() with what it has read before, until clear() has returned after a change, or look_afresh() is
+    /// called.
     virtual std::unique_ptr<Watch> watch(const std::string& bucket) = 0;
+    /// Nothing that was read before is an answer any more: for who looks whether a change was not told.
+    virtual void look_afresh() {}
     /// Makes sure that these buckets are there, those of others included, as far as this party may make them:
     /// for an engine whose buckets are made by few. By default nothing.
     virtual void prepare(const std::vector<std::string>& /*buckets*/) {}

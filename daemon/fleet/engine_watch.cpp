@@ -38,6 +38,7 @@ void EngineWatch::drop(std::list<Place>::iterator place) {
 }
 
 void EngineWatch::watch(Engine& engine, const std::vector<std::string>& buckets) {
+    engine_ = buckets.empty() ? nullptr : &engine;
     for (auto place = places_.begin(); place != places_.end();) {
         const auto at = place++;
         if (at->is_broken || std::ranges::find(buckets, at->bucket) == buckets.end())
@@ -70,20 +71,26 @@ void EngineWatch::add(Engine& engine, const std::string& bucket) {
 
 int EngineWatch::on_change(sd_event_source* source, int, std::uint32_t, void* place) noexcept {
     auto& changed = *static_cast<Place*>(place);
+    bool has_news = true;
     try {
-        changed.watch->clear();
+        has_news = changed.watch->clear();
     } catch (const std::exception&) {
         changed.is_broken = true;  // the next watch() makes another
         sd_event_source_set_enabled(source, SD_EVENT_OFF);
     }
-    changed.owner->gather();
+    if (has_news)
+        changed.owner->gather();
     return 0;
 }
 
 int EngineWatch::on_timer(sd_event_source* source, std::uint64_t, void* self) noexcept {
     auto& watch = *static_cast<EngineWatch*>(self);
-    if (source == watch.minute_ && sd_event_source_set_time_relative(source, minute) >= 0)
-        sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+    if (source == watch.minute_) {
+        if (sd_event_source_set_time_relative(source, minute) >= 0)
+            sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        if (watch.engine_ != nullptr)
+            watch.engine_->look_afresh();
+    }
     try {
         watch.due_();
     } catch (const std::exception&) {

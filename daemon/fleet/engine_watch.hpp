@@ -14,7 +14,8 @@
 namespace stek::fleet {
 
 /// Changes come in flocks, a thousand pairs at the beginning of an epoch: one call for those of 0.2 s. And
-/// one each minute, for an engine may tell nothing. In the loop's thread.
+/// one each minute, for an engine may tell nothing: what was read before does not count then. In the loop's
+/// thread.
 class EngineWatch {
   public:
     /// `due` is called from the loop, which must outlive this object; it may call watch(). Throws
@@ -25,8 +26,8 @@ class EngineWatch {
     ~EngineWatch();
 
     /// From now on these; those that are watched already go on, the others end. For one that is new there is
-    /// a call, as if it had changed. Throws EngineError,
-    /// std::system_error; the minute's call comes all the same.
+    /// a call, as if it had changed. The engine has to live until this is called with no bucket, or with
+    /// another engine. Throws EngineError, std::system_error; the minute's call comes all the same.
     void watch(Engine& engine, const std::vector<std::string>& buckets);
 
   private:
@@ -44,6 +45,7 @@ class EngineWatch {
     static int on_timer(sd_event_source*, std::uint64_t, void* self) noexcept;
 
     sd_event* loop_;
+    Engine* engine_ = nullptr;
     std::function<void()> due_;
     std::list<Place> places_;
     sd_event_source* gathering_ = nullptr;

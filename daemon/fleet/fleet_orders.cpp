@@ -65,6 +65,7 @@ json FleetWork::obey(const daemon::Order& order, const Attempt& attempt) {
 }
 
 std::optional<PartyList> FleetWork::changed_machines(const daemon::PartyOrder& order) {
+    engine_->look_afresh();
     (void)lists_.refresh(*engine_);
     const auto list = machines_or_first(lists_, config_.location->name);
     const auto now = daemon::read_clocks().wall;

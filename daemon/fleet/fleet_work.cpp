@@ -25,10 +25,8 @@ using daemon::log;
 /// Of what its roles look at.
 std::vector<std::string> buckets_of(const FleetConfig& config) {
     std::vector<std::string> buckets{bucket::fleet};
-    if (config.origin)
-        buckets.emplace_back(bucket::pre_keys);
     if (config.origin || config.location)
-        buckets.emplace_back(bucket::hourly);
+        buckets.insert(buckets.end(), {bucket::pre_keys, bucket::hourly});
     if (!config.location_name().empty())
         buckets.push_back(bucket::of_location(config.location_name()));
     return buckets;

@@ -142,7 +142,11 @@ Bytes open_frame(Bytes frame, Kind kind, const FleetId& fleet, const Point& key)
     if (!verifies(key, content, signature))
         refuse_if<FrameError>(kind,
                               "the signature is not one by the key of party " + std::to_string(head.signer));
-    return content.subspan(frame_head_size);
+    return body_of(frame);
+}
+
+Bytes body_of(Bytes frame) noexcept {
+    return frame.subspan(frame_head_size, frame.size() - frame_overhead);
 }
 
 Digest frame_hash(Bytes frame) {

@@ -73,6 +73,9 @@ FrameHead peek_frame(Bytes frame, Kind kind, const FleetId& fleet);
 /// the caller looks up by peek_frame()'s signer. Throws FrameError.
 Bytes open_frame(Bytes frame, Kind kind, const FleetId& fleet, const Point& key);
 
+/// The same part, of a frame that was opened before. Nothing is looked at.
+Bytes body_of(Bytes frame) noexcept;
+
 /// The frame's hash as it is pinned: SHA-256 over it without its signature, for ECDSA signatures of the same
 /// bytes differ each time. For frames that were opened or made; FrameError if it is too short to be one.
 Digest frame_hash(Bytes frame);

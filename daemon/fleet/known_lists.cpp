@@ -164,7 +164,7 @@ Bytes KnownLists::open(Bytes frame, Kind kind, Role role, const std::string& loc
         refuse("a vault of another location");
     else if (party_found->standing != Standing::active)
         refuse("who is retired");
-    const Bytes body = open_frame(frame, kind, fleet_id_, party_found->signing_key);
+    const Bytes body = verified_frames_.open(frame, kind, fleet_id_, party_found->signing_key);
     signer = party_found;
     return body;
 }

@@ -3,6 +3,7 @@
 
 #include "daemon/fleet/engine.hpp"
 #include "daemon/fleet/party.hpp"
+#include "daemon/fleet/verified_frames.hpp"
 
 #include <map>
 #include <optional>
@@ -80,6 +81,7 @@ class KnownLists {
     Point root_;
     FleetId fleet_id_{};
     std::optional<Known> fleet_, machines_;
+    mutable VerifiedFrames verified_frames_;
     std::map<std::string, std::string> told_;  ///< what was last wrong, by where
 };
 

@@ -182,8 +182,11 @@ SignedRecord Machine::read(Bytes frame, const Now& now, const Policy& policy) co
 bool Machine::is_offered(const std::string& key, Bytes body) {
     try {
         const auto frame = engine_->get(bucket_, key);
-        return frame && peek_frame(*frame, Kind::pair, self_->fleet).signer == own_ &&
-               std::ranges::equal(open_frame(*frame, Kind::pair, self_->fleet, self_->signing.point), body);
+        const Party* signer = nullptr;
+        return frame &&
+               std::ranges::equal(lists_->open(*frame, Kind::pair, Role::machine, self_->location, signer),
+                                  body) &&
+               signer->number == own_;
     } catch (const FrameError&) {
         return false;
     } catch (const OversizedValue&) {

@@ -69,7 +69,6 @@ Answer refuse_pair(const MachineRecord& record, const MachineWorld& world) {
     return {};
 }
 
-// OpenSSL takes some tenth of a millisecond to parse a pair, and a machine sees its records in each run.
 Answer refuse_size(const MachineRecord& record, const OwnPair& pair) {
     const auto size = EVP_PKEY_get_size(parse_rsa_spki(pair.public_key).get());
     if (record.wrapped_key.size() != static_cast<std::size_t>(size))

@@ -155,6 +155,8 @@ bool is_covered(const std::vector<std::string>& patterns, std::string_view subje
 namespace subject {
 namespace {
 
+constexpr std::string_view all_values = "$KV.", all_changes = "stek.changed.";
+
 std::string joined(std::initializer_list<std::string_view> parts) {
     std::string text;
     for (const auto part : parts)
@@ -165,13 +167,16 @@ std::string joined(std::initializer_list<std::string_view> parts) {
 }  // namespace
 
 std::string value(std::string_view bucket, std::string_view key) {
-    return joined({"$KV.", bucket, ".", key});
+    return joined({all_values, bucket, ".", key});
 }
 std::string read(std::string_view bucket, std::string_view key) {
     return joined({"$JS.API.DIRECT.GET.KV_", bucket, ".", value(bucket, key)});
 }
 std::string changed(std::string_view bucket, std::string_view key) {
-    return joined({"stek.changed.", bucket, ".", key});
+    return joined({all_changes, bucket, ".", key});
+}
+std::string of_change(std::string_view changed) {
+    return joined({all_values, changed.substr(std::min(changed.size(), all_changes.size()))});
 }
 std::string info(std::string_view bucket) {
     return joined({"$JS.API.STREAM.INFO.KV_", bucket});

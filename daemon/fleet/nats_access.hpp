@@ -41,11 +41,13 @@ namespace subject {
 std::string value(std::string_view bucket, std::string_view key);    ///< of JetStream's key-value buckets
 std::string read(std::string_view bucket, std::string_view key);     ///< $JS.API.DIRECT.GET, the last value
 std::string changed(std::string_view bucket, std::string_view key);  ///< where the stream tells of it
-std::string info(std::string_view bucket);                           ///< $JS.API.STREAM.INFO: keys' names
-std::string names();                                                 ///< $JS.API.STREAM.NAMES: all buckets
-std::string make(std::string_view bucket);                           ///< $JS.API.STREAM.CREATE
-std::string purge(std::string_view bucket);                          ///< $JS.API.STREAM.PURGE
-std::string stream(std::string_view bucket);                         ///< "KV_<bucket>", a stream's name
+/// The value's that a stream tells of.
+std::string of_change(std::string_view changed);
+std::string info(std::string_view bucket);    ///< $JS.API.STREAM.INFO: keys' names
+std::string names();                          ///< $JS.API.STREAM.NAMES: all buckets
+std::string make(std::string_view bucket);    ///< $JS.API.STREAM.CREATE
+std::string purge(std::string_view bucket);   ///< $JS.API.STREAM.PURGE
+std::string stream(std::string_view bucket);  ///< "KV_<bucket>", a stream's name
 }  // namespace subject
 
 }  // namespace stek::fleet

@@ -20,6 +20,8 @@
 namespace stek::fleet {
 namespace {
 
+using std::chrono::steady_clock;
+
 constexpr std::int64_t connect_limit_ms = 2000, reconnect_wait_ms = 500, ping_interval_ms = 5000;
 constexpr int pings_out = 2;
 /// Seen with 3.4 after a partition: it waits for a handshake without end.
@@ -75,9 +77,11 @@ struct Common {
     std::mutex mutex;
     std::vector<std::shared_ptr<Bell>> bells;  ///< those that ring when the connection is there again
     std::string last_error;
+    std::optional<steady_clock::time_point> trouble;
 
-    void ring_all() {
+    void note_lost_changes() {
         const std::lock_guard lock(mutex);
+        trouble = steady_clock::now();
         for (const auto& bell : bells)
             bell->ring();
     }
@@ -89,7 +93,7 @@ Common& common_in(void* closure) noexcept {
 }
 
 void on_connected(natsConnection*, void* closure) {
-    common_in(closure).ring_all();
+    common_in(closure).note_lost_changes();
 }
 
 void on_error(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
@@ -97,6 +101,8 @@ void on_error(natsConnection* connection, natsSubscription*, natsStatus status, 
     natsConnection_GetLastError(connection, &text);
     const std::string error = text != nullptr && *text != '\0' ? text : natsStatus_GetText(status);
     auto& common = common_in(closure);
+    if (status == NATS_SLOW_CONSUMER)
+        common.note_lost_changes();
     const std::lock_guard lock(common.mutex);
     if (common.last_error != error)
         daemon::log(LOG_WARNING, "NATS: " + error);
@@ -108,9 +114,14 @@ void on_closed(natsConnection*, void* closure) {
     delete static_cast<CommonPtr*>(closure);
 }
 
-void on_message(natsConnection*, natsSubscription*, natsMsg* message, void* bell) {
-    natsMsg_Destroy(message);
-    (*static_cast<std::shared_ptr<Bell>*>(bell))->ring();
+void on_change(natsConnection*, natsSubscription*, natsMsg* message, void* bell) {
+    const NatsMessage told(message);
+    auto& rung = **static_cast<std::shared_ptr<Bell>*>(bell);
+    try {
+        rung.ring_for(change_in(message));
+    } catch (const std::exception&) {
+        rung.ring();
+    }
 }
 
 void on_complete(void* bell) {
@@ -221,7 +232,6 @@ void NatsConnection::open() {
 }
 
 bool NatsConnection::is_to_be_made_anew() {
-    using std::chrono::steady_clock;
     if (link_ == nullptr || !mute_.empty())
         return true;
     if (natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED) {
@@ -238,13 +248,16 @@ bool NatsConnection::is_to_be_made_anew() {
 
 jsCtx* NatsConnection::jetstream() {
     if (is_to_be_made_anew()) {
+        if (link_)
+            note_trouble();
         link_.reset();
         away_since_.reset();
         open();
     }
-    if (natsConnection_Status(link_->connection) != NATS_CONN_STATUS_CONNECTED)
-        throw EngineError("no connection to " + name_ + why_not());
-    return link_->jetstream;
+    if (natsConnection_Status(link_->connection) == NATS_CONN_STATUS_CONNECTED)
+        return link_->jetstream;
+    note_trouble();
+    throw EngineError("no connection to " + name_ + why_not());
 }
 
 namespace {
@@ -264,7 +277,6 @@ std::size_t number_of(natsMsg* answer) noexcept {
 
 /// False when they do not come any more.
 bool take_answers(natsSubscription* inbox, std::size_t count, std::vector<NatsMessage>& answers) {
-    using std::chrono::steady_clock;
     const auto until = steady_clock::now() + std::chrono::milliseconds(NatsConnection::answer_limit_ms);
     for (std::size_t i = 0; i < count; ++i) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - steady_clock::now());
@@ -294,8 +306,10 @@ std::vector<NatsMessage> NatsConnection::ask(const std::vector<Question>& questi
                      link_->connection, questions[i].subject.c_str(), (inbox + std::to_string(i)).c_str(),
                      questions[i].payload.data(), static_cast<int>(questions[i].payload.size())),
                  "ask");
-        if (!take_answers(made, end - begin, answers))
+        if (!take_answers(made, end - begin, answers)) {
+            note_trouble();
             break;
+        }
     }
     return answers;
 }
@@ -313,7 +327,7 @@ std::shared_ptr<Bell> NatsConnection::listen(const std::vector<std::string>& sub
     for (const auto& subject : subjects) {
         auto closure = std::make_unique<std::shared_ptr<Bell>>(bell);
         natsSubscription* subscription = nullptr;
-        must(natsConnection_Subscribe(&subscription, link_->connection, subject.c_str(), on_message,
+        must(natsConnection_Subscribe(&subscription, link_->connection, subject.c_str(), on_change,
                                       closure.get()),
              "subscribe");
         link_->subscriptions.emplace_back(bell, subscription);
@@ -364,8 +378,16 @@ void NatsConnection::note_silence() {
     silent_at_ = messages;
 }
 
+std::optional<steady_clock::time_point> NatsConnection::last_trouble() const {
+    if (!link_)
+        return trouble_;
+    const std::lock_guard lock(link_->common->mutex);
+    return std::max(trouble_, link_->common->trouble);
+}
+
 void NatsConnection::fail(const std::string& what, natsStatus status) {
     const auto why = what + " in " + name_ + ": " + reason_of(status);
+    note_trouble();
     if (status == NATS_TIMEOUT && link_)
         note_silence();
     throw EngineError(why);

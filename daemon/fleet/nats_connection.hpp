@@ -5,6 +5,7 @@
 #include "daemon/fleet/engine.hpp"
 #include "daemon/fleet/nats_access.hpp"
 #include "daemon/fleet/nats_bell.hpp"
+#include "daemon/fleet/nats_message.hpp"
 
 #include <chrono>
 #include <memory>
@@ -20,11 +21,6 @@ namespace stek::fleet {
 struct NatsTls {
     std::string authority, certificate, key;
 };
-
-struct FreeNatsMessage {
-    void operator()(natsMsg* message) const noexcept { natsMsg_Destroy(message); }
-};
-using NatsMessage = std::unique_ptr<natsMsg, FreeNatsMessage>;
 
 /// One thread at a time; cnats has threads of its own, which take no signals.
 class NatsConnection {
@@ -48,14 +44,16 @@ class NatsConnection {
     /// came. Throws EngineError.
     std::vector<NatsMessage> ask(const std::vector<Question>& questions);
 
-    /// Rings when a message comes on one of the subjects, when the connection was lost and is there again,
-    /// and when this object comes to its end. Throws EngineError.
+    /// Rings when a stream tells of a change on one of the subjects, when the connection was lost and is
+    /// there again, and when this object comes to its end. Throws EngineError.
     std::shared_ptr<Bell> listen(const std::vector<std::string>& subjects);
     void drop(const std::shared_ptr<Bell>& bell) noexcept;
 
     /// "cannot store it in NATS at a:4222, b:4222: Timeout"
     [[noreturn]] void fail(const std::string& what, natsStatus status);
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    /// When a call last failed, or the connection was lost: what was told meanwhile may not have come.
+    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> last_trouble() const;
 
     static constexpr std::int64_t answer_limit_ms = 5000;
 
@@ -65,6 +63,7 @@ class NatsConnection {
     [[nodiscard]] bool is_to_be_made_anew();
     [[nodiscard]] std::string why_not() const;
     void note_silence();
+    void note_trouble() noexcept { trouble_ = std::chrono::steady_clock::now(); }
 
     std::vector<std::string> servers_;
     NatsTls tls_;
@@ -72,6 +71,7 @@ class NatsConnection {
     std::string name_;
     std::unique_ptr<Link> link_;
     std::uint64_t asked_ = 0;
+    std::optional<std::chrono::steady_clock::time_point> trouble_;
     std::optional<std::chrono::steady_clock::time_point> away_since_;
     std::optional<std::uint64_t> silent_at_;  ///< messages that had come when an answer last did not
     std::string mute_;                        ///< URL of a server to be left for that; empty: none

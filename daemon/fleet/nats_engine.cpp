@@ -27,80 +27,50 @@ using Ack = std::unique_ptr<jsPubAck, FreeBy<jsPubAck_Destroy>>;
 using Names = std::unique_ptr<jsStreamNamesList, FreeBy<jsStreamNamesList_Destroy>>;
 using Info = std::unique_ptr<jsStreamInfo, FreeBy<jsStreamInfo_Destroy>>;
 
-/// ADR-8: what it says of a value that it was erased.
-constexpr char operation_header[] = "KV-Operation", erased[] = "DEL";
-/// ADR-31: of a value that was read, and of an answer that is none.
-constexpr char sequence_header[] = "Nats-Sequence", status_header[] = "Status", not_found[] = "404";
 /// What was read ahead longer ago is read anew.
 constexpr auto good_for = std::chrono::seconds(2);
 /// Headers, and what the servers add, come to less.
 constexpr std::int32_t room_for_headers = 4096;
 /// A copy that lags behind what this party knows to be stored is asked once more.
 constexpr auto between_looks = std::chrono::milliseconds(20);
-constexpr auto longest_lag = std::chrono::seconds(2);
 /// Whoever leads a bucket that was made just now is not always there yet.
 constexpr auto between_tries = std::chrono::milliseconds(100);
 constexpr int most_tries = 20;
-/// Of those that are known to be stored: then the ones that are older than that are forgotten.
-constexpr std::size_t many = 4096;
-
-/// The last that was stored under a key.
-struct Stored {
-    std::uint64_t sequence = 0;
-    bool is_erased = false;
-    Value value;
-};
-
-std::string header_of(natsMsg* message, const char* name) {
-    const char* value = nullptr;
-    return natsMsgHeader_Get(message, name, &value) == NATS_OK && value != nullptr ? value : "";
-}
-
-std::size_t size_of(natsMsg* message) noexcept {
-    return static_cast<std::size_t>(natsMsg_GetDataLength(message));
-}
-
-Stored stored_in(natsMsg* message) {
-    Stored stored;
-    const auto sequence = header_of(message, sequence_header);
-    std::from_chars(sequence.data(), sequence.data() + sequence.size(), stored.sequence);
-    stored.is_erased = !header_of(message, operation_header).empty();
-    const auto* const data = natsMsg_GetData(message);
-    stored.value.assign(data, data + size_of(message));
-    return stored;
-}
-
-/// The sequence in the answer to what was to be stored (ADR-1, "PubAck"); nothing where it was not, or one
-/// cannot tell.
-std::optional<std::uint64_t> sequence_of_ack(natsMsg* message) {
-    if (message == nullptr)
-        return {};
-    const auto* const data = natsMsg_GetData(message);
-    const auto answer = nlohmann::json::parse(data, data + size_of(message), nullptr, false);
-    const auto sequence = answer.is_object() && !answer.contains("error") ? answer.find("seq") : answer.end();
-    if (sequence == answer.end() || !sequence->is_number_unsigned())
-        return {};
-    return sequence->get<std::uint64_t>();
-}
-
 class NatsWatch final : public Watch {
   public:
-    NatsWatch(std::shared_ptr<NatsConnection> connection, std::shared_ptr<Bell> bell)
-        : connection_(std::move(connection)), bell_(std::move(bell)) {}
+    /// `patterns`: of the subjects of values whose changes ring the bell.
+    NatsWatch(std::shared_ptr<NatsConnection> connection, std::shared_ptr<Bell> bell,
+              std::shared_ptr<KnownValues> known, std::vector<std::string> patterns)
+        : connection_(std::move(connection)),
+          bell_(std::move(bell)),
+          known_(std::move(known)),
+          patterns_(std::move(patterns)) {
+        known_->begin_hearing(patterns_);
+    }
     NatsWatch(const NatsWatch&) = delete;
     NatsWatch& operator=(const NatsWatch&) = delete;
-    ~NatsWatch() override { connection_->drop(bell_); }
+    ~NatsWatch() override {
+        known_->end_hearing(patterns_);
+        connection_->drop(bell_);
+    }
 
     [[nodiscard]] int fd() const noexcept override { return bell_->fd(); }
-    void clear() override {
-        bell_->quiet();
+    bool clear() override {
+        const auto heard = bell_->quiet();
+        const auto now = steady_clock::now();
+        bool has_news = !heard.is_all;
+        for (const auto& change : heard.changes)
+            has_news |= known_->hear(change, now);
         if (bell_->is_retired())
             throw EngineError("the connection to " + connection_->name() + " was made anew");
+        return has_news;
     }
 
   private:
     std::shared_ptr<NatsConnection> connection_;
     std::shared_ptr<Bell> bell_;
+    std::shared_ptr<KnownValues> known_;
+    std::vector<std::string> patterns_;
 };
 
 class NatsEngine final : public Engine {
@@ -115,6 +85,7 @@ class NatsEngine final : public Engine {
     std::vector<std::string> list(const std::string& bucket, const std::string& prefix) override;
     void erase(const std::string& bucket, const std::string& key) override;
     std::unique_ptr<Watch> watch(const std::string& bucket) override;
+    void look_afresh() override { known_->forget(steady_clock::now()); }
     void prepare(const std::vector<std::string>& buckets) override;
     [[nodiscard]] std::string name() const override { return connections_.front()->name(); }
 
@@ -137,23 +108,24 @@ class NatsEngine final : public Engine {
     [[nodiscard]] bool is_there(const std::string& bucket);
     void make_bucket(const std::string& bucket);
     void purge(const std::string& bucket, const std::string& key, std::uint64_t up_to);
-    void note(const std::string& subject, std::uint64_t sequence);
+    [[nodiscard]] static std::vector<std::string> ask_for_subjects(NatsConnection& connection,
+                                                                   const std::string& bucket,
+                                                                   const std::string& beginning);
+    /// Null: to be asked for.
+    [[nodiscard]] const std::optional<Stored>* recall(const NatsConnection& connection,
+                                                      const std::string& subject);
 
     NatsSettings settings_;
     std::vector<Connection> connections_;
-    /// What is known to be stored, by subject, and since when: for as long as a copy may lag behind it.
-    struct Known {
-        std::uint64_t sequence;
-        steady_clock::time_point since;
-    };
-    std::map<std::string, Known> known_;
-    std::set<std::string> there_;  ///< buckets that were seen
+    std::shared_ptr<KnownValues> known_;  ///< watches, which may outlive the engine, tell it of changes
+    std::set<std::string> there_;         ///< buckets that were seen
     /// What was read ahead and not asked for yet, by subject, and when; null: there is none.
     std::map<std::string, std::optional<Stored>> ahead_;
     steady_clock::time_point ahead_since_;
 };
 
-NatsEngine::NatsEngine(NatsSettings settings) : settings_(std::move(settings)) {
+NatsEngine::NatsEngine(NatsSettings settings)
+    : settings_(std::move(settings)), known_(std::make_shared<KnownValues>(settings_.members.size())) {
     for (const auto& member : settings_.members)
         connections_.push_back(
             std::make_shared<NatsConnection>(settings_.servers, member.tls, member.access));
@@ -212,7 +184,8 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
     const auto status = js_PublishMsg(&acked, jetstream, message.get(), &options, &code);
     const Ack ack(acked);
     if (status == NATS_OK) {
-        note(subject, ack->Sequence);
+        known_->note_own(subject, {ack->Sequence, as_erased, {value.begin(), value.end()}},
+                         steady_clock::now());
         return Answer::stored;
     }
     if (code == JSStreamWrongLastSequenceErr)
@@ -248,7 +221,7 @@ bool NatsEngine::create(const std::string& bucket, const std::string& key, Bytes
     if (publish_into_bucket(bucket, key, value, 0))
         return true;
     // There is something: a value, or a mark that one was erased, which may be replaced.
-    note(subject::value(bucket, key), 1);
+    known_->note(subject::value(bucket, key), 1, steady_clock::now());
     const auto there = look(bucket, key);
     return there && there->is_erased && publish_into_bucket(bucket, key, value, there->sequence);
 }
@@ -274,7 +247,7 @@ void NatsEngine::put_all(const std::string& bucket, const std::vector<Item>& ite
     const auto answers = connection->ask(questions);
     for (std::size_t i = 0; i < items.size(); ++i)
         if (const auto sequence = sequence_of_ack(answers[i].get()))
-            note(questions[i].subject, *sequence);
+            known_->note_own(questions[i].subject, {*sequence, false, items[i].value}, steady_clock::now());
         else
             put(bucket, items[i].key, items[i].value);
 }
@@ -309,24 +282,24 @@ std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std
 // Any copy answers. One that has not got so far as this party knows the bucket to be is given time.
 std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::string& key) {
     const auto subject = subject::value(bucket, key);
-    for (;;) {
-        auto stored = look_once(bucket, key);
-        const auto known = known_.find(subject);
-        if (known == known_.end() || (stored && stored->sequence >= known->second.sequence))
-            return stored;
-        if (steady_clock::now() - known->second.since > longest_lag) {
-            known_.erase(known);
-            return stored;
-        }
+    const auto connection = granted(subject::read(bucket, key), "read " + bucket + "/" + key);
+    (void)connection->jetstream();  // without a connection nothing is known
+    if (const auto* known = recall(*connection, subject))
+        return *known;
+    auto stored = look_once(bucket, key);
+    while (known_->lags(subject, stored, steady_clock::now())) {
         std::this_thread::sleep_for(between_looks);
+        stored = look_once(bucket, key);
     }
+    known_->remember(subject, stored, steady_clock::now());
+    return stored;
 }
 
-void NatsEngine::note(const std::string& subject, std::uint64_t sequence) {
-    const auto now = steady_clock::now();
-    if (known_.size() > many)
-        std::erase_if(known_, [&](const auto& known) { return now - known.second.since > longest_lag; });
-    known_[subject] = {sequence, now};
+const std::optional<Stored>* NatsEngine::recall(const NatsConnection& connection,
+                                                const std::string& subject) {
+    if (const auto trouble = connection.last_trouble())
+        known_->note_trouble(*trouble);
+    return known_->recall(subject);
 }
 
 std::optional<Value> NatsEngine::get(const std::string& bucket, const std::string& key) {
@@ -347,52 +320,72 @@ void NatsEngine::read_ahead(const std::string& bucket, const std::vector<std::st
     for (const auto& key : keys)
         check_names(bucket, key);
     std::vector<NatsConnection::Question> questions;
+    std::vector<std::string> subjects;
     for (const auto& key : keys)
-        questions.push_back({subject::read(bucket, key), {}});
+        if (auto subject = subject::value(bucket, key); known_->recall(subject) == nullptr) {
+            subjects.push_back(std::move(subject));
+            questions.push_back({subject::read(bucket, key), {}});
+        }
     const auto connection = find_for_all(questions);
     if (!connection || !is_there(bucket))
         return;
     ahead_since_ = steady_clock::now();
     const auto answers = connection->ask(questions);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
+    for (std::size_t i = 0; i < subjects.size(); ++i) {
         auto* const answer = answers[i].get();
         const auto status = answer != nullptr ? header_of(answer, status_header) : "";
         if (status == not_found)
-            ahead_[subject::value(bucket, keys[i])] = std::nullopt;
+            ahead_[subjects[i]] = std::nullopt;
         else if (answer != nullptr && status.empty() && size_of(answer) <= max_value)
-            ahead_[subject::value(bucket, keys[i])] = stored_in(answer);
+            ahead_[subjects[i]] = stored_in(answer);
     }
 }
 
 std::vector<std::string> NatsEngine::list(const std::string& bucket, const std::string& prefix) {
     check_bucket(bucket);
     const auto connection = granted(subject::info(bucket), "list " + bucket);
-    auto* const jetstream = connection->jetstream();
+    (void)connection->jetstream();
     // NATS goes by whole tokens.
     const auto dot = prefix.rfind('.');
-    const auto filter = subject::value(bucket, dot == std::string::npos ? ">" : prefix.substr(0, dot) + ".>");
+    const auto beginning = subject::value(bucket, dot == std::string::npos ? "" : prefix.substr(0, dot + 1));
+    if (const auto trouble = connection->last_trouble())
+        known_->note_trouble(*trouble);
+    auto subjects = known_->recall_subjects(beginning);
+    if (!subjects) {
+        subjects = ask_for_subjects(*connection, bucket, beginning);
+        known_->remember_subjects(beginning, *subjects, steady_clock::now());
+    }
+    std::vector<std::string> keys;
+    const auto before = subject::value(bucket, "").size();
+    for (const auto& subject : *subjects) {
+        auto key = subject.substr(std::min(before, subject.size()));
+        if (key.starts_with(prefix) && fit_for_key(key))
+            keys.push_back(std::move(key));
+    }
+    std::ranges::sort(keys);
+    return keys;
+}
+
+std::vector<std::string> NatsEngine::ask_for_subjects(NatsConnection& connection, const std::string& bucket,
+                                                      const std::string& beginning) {
+    const auto filter = beginning + ">";
     jsOptions options;
     jsOptions_Init(&options);
     options.Stream.Info.SubjectsFilter = filter.c_str();
     jsStreamInfo* got = nullptr;
     jsErrCode code{};
-    const auto status = js_GetStreamInfo(&got, jetstream, subject::stream(bucket).c_str(), &options, &code);
+    const auto status =
+        js_GetStreamInfo(&got, connection.jetstream(), subject::stream(bucket).c_str(), &options, &code);
     const Info info(got);
     if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
         return {};
     if (status != NATS_OK)
-        connection->fail("cannot list " + bucket, status);
-    std::vector<std::string> keys;
-    const auto before = subject::value(bucket, "").size();
+        connection.fail("cannot list " + bucket, status);
+    std::vector<std::string> found;
     if (const auto* subjects = info->State.Subjects; subjects != nullptr)
-        for (int i = 0; i < subjects->Count; ++i) {
-            const std::string subject = subjects->List[i].Subject;
-            const auto key = subject.size() > before ? subject.substr(before) : "";
-            if (key.starts_with(prefix) && fit_for_key(key))
-                keys.push_back(key);
-        }
-    std::ranges::sort(keys);
-    return keys;
+        for (int i = 0; i < subjects->Count; ++i)
+            found.emplace_back(subjects->List[i].Subject);
+    return found;
 }
 
 void NatsEngine::erase(const std::string& bucket, const std::string& key) {
@@ -406,7 +399,7 @@ void NatsEngine::erase(const std::string& bucket, const std::string& key) {
     if (!there->is_erased) {
         if (publish(bucket, key, {}, std::nullopt, true) != Answer::stored)
             return;
-        sequence = known_.at(subject::value(bucket, key)).sequence;
+        sequence = known_->sequence_of(subject::value(bucket, key));
     }
     if (find(subject::purge(bucket)))
         purge(bucket, key, sequence);
@@ -422,7 +415,7 @@ void NatsEngine::purge(const std::string& bucket, const std::string& key, std::u
     options.Stream.Purge.Sequence = up_to + 1;
     jsErrCode code{};
     const auto status = js_PurgeStream(jetstream, subject::stream(bucket).c_str(), &options, &code);
-    known_.erase(subject);
+    known_->note_purged(subject);
     if (status != NATS_OK && code != JSStreamNotFoundErr)
         connection->fail("cannot erase " + bucket + "/" + key, status);
 }
@@ -437,8 +430,11 @@ std::unique_ptr<Watch> NatsEngine::watch(const std::string& bucket) {
         else
             std::ranges::copy_if(connection->access().subscribe, std::back_inserter(subjects),
                                  [&](const auto& subject) { return subject.starts_with(beginning); });
-        if (!subjects.empty())
-            return std::make_unique<NatsWatch>(connection, connection->listen(subjects));
+        if (subjects.empty())
+            continue;
+        auto bell = connection->listen(subjects);
+        std::ranges::transform(subjects, subjects.begin(), subject::of_change);
+        return std::make_unique<NatsWatch>(connection, std::move(bell), known_, std::move(subjects));
     }
     throw NotGranted("cannot watch " + bucket + " in " + name() +
                      ": no certificate of this party's grants it");

@@ -38,6 +38,7 @@ class SteppedEngine final : public Engine {
     }
     void erase(const std::string& bucket, const std::string& key) override { stepped()->erase(bucket, key); }
     std::unique_ptr<Watch> watch(const std::string& bucket) override { return stepped()->watch(bucket); }
+    void look_afresh() override { engine_->look_afresh(); }
     void prepare(const std::vector<std::string>& buckets) override { stepped()->prepare(buckets); }
     [[nodiscard]] std::string name() const override { return engine_->name(); }
 

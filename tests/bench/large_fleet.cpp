@@ -109,13 +109,15 @@ class LargeFleet::Clock {
 /// What is the same for each; the work comes before the thread, and outlives it.
 struct LargeFleet::OriginAtWork {
     OriginAtWork(LargeFleet& in, const FleetMember& member, const NatsMember& connection)
-        : state(in.workspace_.subdirectory("origin")),
+        : fleet(in),
+          state(in.workspace_.subdirectory("origin")),
           engine(in.open(connection), in.pulse_),
           lists(state, in.fleet_.root(), ""),
           store(state),
           origin(member.self, lists, engine, store, fill),
-          party(in.pulse_, engine, {bucket::fleet, bucket::pre_keys, bucket::hourly},
-                [this, &in] { origin.run(in.clock_->now(), hourly); }) {}
+          party(in.pulse_, engine, {bucket::fleet, bucket::pre_keys, bucket::hourly}, [this] { run(); }) {}
+    void run() { origin.run(fleet.clock_->now(), hourly); }
+    LargeFleet& fleet;
     std::string state;
     NotingEngine engine;
     KnownLists lists;
@@ -126,13 +128,17 @@ struct LargeFleet::OriginAtWork {
 
 struct LargeFleet::VaultAtWork {
     VaultAtWork(LargeFleet& in, const FleetMember& member, const NatsMember& connection)
-        : state(in.workspace_.subdirectory("vault")),
+        : fleet(in),
+          state(in.workspace_.subdirectory("vault")),
           engine(in.open(connection), in.pulse_),
           lists(state, in.fleet_.root(), member.self.location),
           vault("chain key of " + member.self.location, first_epoch),
           location(member.self, lists, engine, vault, {}, saver<LocationMemory>(state)),
-          party(in.pulse_, engine, {bucket::fleet, bucket::hourly, bucket::of_location(member.self.location)},
-                [this, &in] { location.run(in.clock_->now(), hourly); }) {}
+          party(in.pulse_, engine,
+                {bucket::fleet, bucket::pre_keys, bucket::hourly, bucket::of_location(member.self.location)},
+                [this] { run(); }) {}
+    void run() { location.run(fleet.clock_->now(), hourly); }
+    LargeFleet& fleet;
     std::string state;
     NotingEngine engine;
     KnownLists lists;
@@ -143,14 +149,17 @@ struct LargeFleet::VaultAtWork {
 
 struct LargeFleet::MachineAtWork {
     MachineAtWork(LargeFleet& in, const FleetMember& member, const NatsMember& connection)
-        : state(in.workspace_.subdirectory("machine")),
+        : fleet(in),
+          state(in.workspace_.subdirectory("machine")),
           ring(state + "/ring"),
           engine(in.open(connection), in.pulse_),
           lists(state, in.fleet_.root(), member.self.location),
           ticket(ring),
           machine(member.self, lists, engine, ticket, {}, saver<MachineMemory>(state)),
           party(in.pulse_, engine, {bucket::fleet, bucket::of_location(member.self.location)},
-                [this, &in] { machine.run(in.clock_->now(), hourly, read_ring_file(ring)); }) {}
+                [this] { run(); }) {}
+    void run() { machine.run(fleet.clock_->now(), hourly, read_ring_file(ring)); }
+    LargeFleet& fleet;
     std::string state, ring;
     NotingEngine engine;
     KnownLists lists;
@@ -250,7 +259,15 @@ LargeFleet::Reached LargeFleet::renew() {
 }
 
 void LargeFleet::look() {
-    order_all();
+    const auto look = [](auto& at_work) {
+        at_work.party.order([&] {
+            at_work.engine.look_afresh();
+            at_work.run();
+        });
+    };
+    look(*origin_);
+    std::ranges::for_each(vaults_, look);
+    std::ranges::for_each(machines_, look);
     pulse_.await_rest();
 }
 

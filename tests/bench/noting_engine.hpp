@@ -88,6 +88,7 @@ class NotingEngine final : public fleet::Engine {
         pulse_.note_stored();
     }
     std::unique_ptr<fleet::Watch> watch(const std::string& bucket) override { return behind_->watch(bucket); }
+    void look_afresh() override { behind_->look_afresh(); }
     void prepare(const std::vector<std::string>& buckets) override { behind_->prepare(buckets); }
     [[nodiscard]] std::string name() const override { return behind_->name(); }
 
