@@ -46,7 +46,8 @@ void HangWatch::begin() {
 
 void HangWatch::progress(Awaited what) {
     const std::lock_guard lock(mutex_);
-    time(what);
+    if (since_)
+        time(what);
 }
 
 void HangWatch::time(Awaited what) {

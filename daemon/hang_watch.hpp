@@ -35,7 +35,7 @@ class HangWatch {
       private:
         HangWatch& watch_;
     };
-    /// The work goes on: what is timed is what comes now. Only within Work.
+    /// The work goes on: what is timed is what comes now. Outside of Work nothing is.
     void progress(Awaited what);
     /// The program ends: what is left of it must not hang either. No Work after it.
     void last_work();

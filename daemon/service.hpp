@@ -73,6 +73,7 @@ class Service {
     Fd wall_clock_;  ///< a timerfd of its own: sd_event_add_time() does not tell when the clock was set
     std::unique_ptr<LossWatch> loss_watch_;
     std::unique_ptr<Control> control_;
+    bool answering_ = false;
     std::unique_ptr<MetricsWriter> metrics_;
     Health health_;  ///< what the work does not know of it
     std::chrono::seconds back_off_{0};

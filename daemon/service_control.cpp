@@ -9,15 +9,32 @@ namespace stek::daemon {
 
 using nlohmann::json;
 
+namespace {
+
+/// Up for this object's life.
+class Flag {
+  public:
+    explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
+    Flag(const Flag&) = delete;
+    Flag& operator=(const Flag&) = delete;
+    ~Flag() { flag_ = false; }
+
+  private:
+    bool& flag_;
+};
+
+}  // namespace
+
 Health Service::health() const {
     auto health = health_;
     work_->report(health);
     return health;
 }
 
-// Null: the one there is goes on. Also a socket that somebody removed comes back by this.
+// Null: the one there is goes on. Also a socket that somebody removed comes back by this, but not while the
+// one there is answers: it would be freed within its own call.
 std::unique_ptr<Control> Service::listen_at(const std::string& path) {
-    if (path.empty() || (control_ && control_->path() == path && control_->in_place()))
+    if (answering_ || path.empty() || (control_ && control_->path() == path && control_->in_place()))
         return nullptr;
     return std::make_unique<Control>(loop_, path, [this](const Request& request) { return answer(request); });
 }
@@ -43,6 +60,7 @@ json Service::answer(const Request& request) {
         work_->add_to_status(reply);
         return reply;
     }
+    const Flag answering(answering_);
     const auto attempted = [this](const std::function<Work::Next()>& piece) { return attempt(piece); };
     if (const auto* rotate = std::get_if<Rotate>(&request))
         return work_->obey(Order(*rotate), attempted);

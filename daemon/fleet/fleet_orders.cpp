@@ -58,7 +58,9 @@ json FleetWork::obey_revoke(const daemon::Revoke& order, const Attempt& attempt)
     return reply;
 }
 
+// Whoever orders has in mind what is there now.
 json FleetWork::obey(const daemon::Order& order, const Attempt& attempt) {
+    engine_->look_afresh();
     if (const auto* rotate = std::get_if<daemon::Rotate>(&order))
         return obey_rotate(rotate->revoke_old, attempt);
     return obey_revoke(std::get<daemon::Revoke>(order), attempt);
@@ -81,22 +83,29 @@ json FleetWork::obey(const daemon::PartyOrder& order, const Attempt& attempt) {
     if (!config_.location)
         return {{"ok", false}, {"error", "machines are their location's to enrol and to retire"}};
     std::optional<PartyList> list;
-    std::string trouble;
+    std::string trouble, declined, refused;
     bool issued = false;
-    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && trouble.empty(); ++tries) {
+    const auto change_list = [&] {
         try {
             list = changed_machines(order);
+            issued = !list || parties_->issue_machines(*list);
         } catch (const EnrolmentRefused& error) {
-            return {{"ok", true}, {"declined", error.what()}};
-        } catch (const std::runtime_error& error) {
-            return {{"ok", false}, {"error", error.what()}};
+            declined = error.what();
+        } catch (const FrameError& error) {
+            refused = error.what();
         }
+    };
+    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && trouble.empty(); ++tries) {
         trouble = attempt([&] {
             return work([&] {
-                issued = !list || parties_->issue_machines(*list);
+                change_list();
                 parties_->run(daemon::read_clocks());
             });
         });
+        if (!declined.empty())
+            return {{"ok", true}, {"declined", declined}};
+        if (!refused.empty())
+            return {{"ok", false}, {"error", refused}};
     }
     // What was signed is in force, whatever else went wrong then.
     issued |= list && lists_.machines() != nullptr && *lists_.machines() == *list;

@@ -18,12 +18,12 @@ std::size_t size_of(const std::optional<Stored>& answer) noexcept {
 }  // namespace
 
 void KnownValues::begin_hearing(const std::vector<std::string>& patterns) {
-    heard_.insert(patterns.begin(), patterns.end());
+    heard_.insert(heard_.end(), patterns.begin(), patterns.end());
 }
 
 void KnownValues::end_hearing(const std::vector<std::string>& patterns) {
     for (const auto& pattern : patterns)
-        if (const auto found = heard_.find(pattern); found != heard_.end())
+        if (const auto found = std::ranges::find(heard_, pattern); found != heard_.end())
             heard_.erase(found);
     for (auto& [subject, known] : known_)
         if (!is_heard_of(subject))
@@ -32,7 +32,7 @@ void KnownValues::end_hearing(const std::vector<std::string>& patterns) {
 }
 
 bool KnownValues::is_heard_of(const std::string& subject) const {
-    return is_covered({heard_.begin(), heard_.end()}, subject);
+    return is_covered(heard_, subject);
 }
 
 // Nobody is granted a key of another form than one of the patterns that readers are granted.

@@ -86,7 +86,7 @@ class KnownValues {
     void drop_from_lists(const std::string& subject);
 
     bool has_one_role_;
-    std::multiset<std::string> heard_;
+    std::vector<std::string> heard_;
     std::map<std::string, Known> known_;
     std::map<std::string, std::set<std::string>> lists_;
     std::size_t remembered_ = 0;  ///< bytes

@@ -111,9 +111,7 @@ class NatsEngine final : public Engine {
     [[nodiscard]] static std::vector<std::string> ask_for_subjects(NatsConnection& connection,
                                                                    const std::string& bucket,
                                                                    const std::string& beginning);
-    /// Null: to be asked for.
-    [[nodiscard]] const std::optional<Stored>* recall(const NatsConnection& connection,
-                                                      const std::string& subject);
+    void mind_trouble();
 
     NatsSettings settings_;
     std::vector<Connection> connections_;
@@ -284,7 +282,8 @@ std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::str
     const auto subject = subject::value(bucket, key);
     const auto connection = granted(subject::read(bucket, key), "read " + bucket + "/" + key);
     (void)connection->jetstream();  // without a connection nothing is known
-    if (const auto* known = recall(*connection, subject))
+    mind_trouble();
+    if (const auto* known = known_->recall(subject))
         return *known;
     auto stored = look_once(bucket, key);
     while (known_->lags(subject, stored, steady_clock::now())) {
@@ -295,11 +294,11 @@ std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::str
     return stored;
 }
 
-const std::optional<Stored>* NatsEngine::recall(const NatsConnection& connection,
-                                                const std::string& subject) {
-    if (const auto trouble = connection.last_trouble())
-        known_->note_trouble(*trouble);
-    return known_->recall(subject);
+// Before anything is recalled: what was told meanwhile may not have come.
+void NatsEngine::mind_trouble() {
+    for (const auto& connection : connections_)
+        if (const auto trouble = connection->last_trouble())
+            known_->note_trouble(*trouble);
 }
 
 std::optional<Value> NatsEngine::get(const std::string& bucket, const std::string& key) {
@@ -319,6 +318,7 @@ void NatsEngine::read_ahead(const std::string& bucket, const std::vector<std::st
     ahead_.clear();
     for (const auto& key : keys)
         check_names(bucket, key);
+    mind_trouble();
     std::vector<NatsConnection::Question> questions;
     std::vector<std::string> subjects;
     for (const auto& key : keys)
@@ -348,8 +348,7 @@ std::vector<std::string> NatsEngine::list(const std::string& bucket, const std::
     // NATS goes by whole tokens.
     const auto dot = prefix.rfind('.');
     const auto beginning = subject::value(bucket, dot == std::string::npos ? "" : prefix.substr(0, dot + 1));
-    if (const auto trouble = connection->last_trouble())
-        known_->note_trouble(*trouble);
+    mind_trouble();
     auto subjects = known_->recall_subjects(beginning);
     if (!subjects) {
         subjects = ask_for_subjects(*connection, bucket, beginning);

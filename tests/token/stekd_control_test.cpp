@@ -421,6 +421,22 @@ BOOST_AUTO_TEST_CASE(a_socket_that_was_removed_comes_back_with_a_reload) {
     BOOST_TEST(stekd.still_answers());
 }
 
+// The order makes its run put a new socket in place, and the old one is at work then.
+BOOST_AUTO_TEST_CASE(an_order_over_a_socket_that_was_removed_is_obeyed) {
+    Running stekd;
+    const auto first = raw_connection(stekd.socket()), second = raw_connection(stekd.socket());
+    fs::remove(stekd.socket());
+    for (const auto* connection : {&first, &second}) {
+        const std::string order = R"({"do": "rotate"})";
+        BOOST_REQUIRE(::send(connection->get(), order.data(), order.size(), MSG_NOSIGNAL) ==
+                      static_cast<ssize_t>(order.size()));
+        BOOST_TEST(answer_on(*connection).find("\"ok\":true") != std::string::npos);
+    }
+    stekd.daemon->signal(SIGHUP);
+    BOOST_TEST(eventually([&] { return fs::exists(stekd.socket()); }));
+    BOOST_TEST(stekd.still_answers());
+}
+
 namespace {
 
 // Killed at some moment while it works on an order: what was answered stays, what was not is done or lost,
