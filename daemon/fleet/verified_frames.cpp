@@ -5,8 +5,8 @@
 namespace stek::fleet {
 namespace {
 
-/// More than a party looks at in a run, a vault of a thousand machines included; 32 bytes each.
-constexpr std::size_t most = 8192;
+/// More than a machine looks at in a run, or an origin. A vault of many machines has its own account of theirs.
+constexpr std::size_t most = 512;
 
 }  // namespace
 
