@@ -6,8 +6,8 @@
 namespace stek::fleet {
 namespace {
 
-constexpr std::uint64_t gathered_for = 200'000, minute = 60'000'000;  // microseconds
-constexpr std::uint64_t accuracy = 50'000, accuracy_of_a_minute = 10'000'000;
+constexpr std::uint64_t gathered_for = 200'000, accuracy = 50'000;  // microseconds
+constexpr std::uint64_t accuracies_of_a_look = 6;                   // parts of the time between two
 
 void must(int result, const char* what) {
     if (result < 0)
@@ -20,8 +20,9 @@ EngineWatch::EngineWatch(sd_event* loop, std::function<void()> due) : loop_(loop
     must(sd_event_add_time_relative(loop_, &gathering_, CLOCK_BOOTTIME, 0, accuracy, on_timer, this),
          "timer");
     must(sd_event_source_set_enabled(gathering_, SD_EVENT_OFF), "timer");
-    must(sd_event_add_time_relative(loop_, &minute_, CLOCK_BOOTTIME, minute, accuracy_of_a_minute, on_timer,
-                                    this),
+    const auto time = static_cast<std::uint64_t>(between_looks_.count());
+    must(sd_event_add_time_relative(loop_, &look_, CLOCK_BOOTTIME, time, time / accuracies_of_a_look,
+                                    on_timer, this),
          "timer");
 }
 
@@ -29,7 +30,7 @@ EngineWatch::~EngineWatch() {
     while (!places_.empty())
         drop(places_.begin());
     sd_event_source_disable_unref(gathering_);
-    sd_event_source_disable_unref(minute_);
+    sd_event_source_disable_unref(look_);
 }
 
 void EngineWatch::drop(std::list<Place>::iterator place) {
@@ -49,6 +50,18 @@ void EngineWatch::watch(Engine& engine, const std::vector<std::string>& buckets)
             add(engine, bucket);
             gather();  // nobody has told of what came before
         }
+}
+
+// The timer stays the one of before where nothing changes: a run each few seconds must not put looks off.
+void EngineWatch::look_each(std::chrono::microseconds time) {
+    if (time == between_looks_)
+        return;
+    between_looks_ = time;
+    const auto usec = static_cast<std::uint64_t>(time.count());
+    must(sd_event_source_set_time_accuracy(look_, std::max<std::uint64_t>(usec / accuracies_of_a_look, 1)),
+         "timer");
+    must(sd_event_source_set_time_relative(look_, usec), "timer");
+    must(sd_event_source_set_enabled(look_, SD_EVENT_ONESHOT), "timer");
 }
 
 void EngineWatch::gather() noexcept {
@@ -85,8 +98,9 @@ int EngineWatch::on_change(sd_event_source* source, int, std::uint32_t, void* pl
 
 int EngineWatch::on_timer(sd_event_source* source, std::uint64_t, void* self) noexcept {
     auto& watch = *static_cast<EngineWatch*>(self);
-    if (source == watch.minute_) {
-        if (sd_event_source_set_time_relative(source, minute) >= 0)
+    if (source == watch.look_) {
+        const auto time = static_cast<std::uint64_t>(watch.between_looks_.count());
+        if (sd_event_source_set_time_relative(source, time) >= 0)
             sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         if (watch.engine_ != nullptr)
             watch.engine_->look_afresh();

@@ -3,6 +3,7 @@
 
 #include "daemon/fleet/engine.hpp"
 
+#include <chrono>
 #include <functional>
 #include <list>
 #include <memory>
@@ -14,8 +15,8 @@
 namespace stek::fleet {
 
 /// Changes come in flocks, a thousand pairs at the beginning of an epoch: one call for those of 0.2 s. And
-/// one each minute, for an engine may tell nothing: what was read before does not count then. In the loop's
-/// thread.
+/// one each minute, a look, for an engine may tell nothing: what was read before does not count then. In the
+/// loop's thread.
 class EngineWatch {
   public:
     /// `due` is called from the loop, which must outlive this object; it may call watch(). Throws
@@ -27,8 +28,13 @@ class EngineWatch {
 
     /// From now on these; those that are watched already go on, the others end. For one that is new there is
     /// a call, as if it had changed. The engine has to live until this is called with no bucket, or with
-    /// another engine. Throws EngineError, std::system_error; the minute's call comes all the same.
+    /// another engine. Throws EngineError, std::system_error; looks come all the same.
     void watch(Engine& engine, const std::vector<std::string>& buckets);
+
+    static constexpr std::chrono::seconds longest_look{60};
+    /// From the next one on: where epochs are short, a change that is not told may not wait a minute. Throws
+    /// std::system_error.
+    void look_each(std::chrono::microseconds time);
 
   private:
     struct Place {
@@ -49,7 +55,8 @@ class EngineWatch {
     std::function<void()> due_;
     std::list<Place> places_;
     sd_event_source* gathering_ = nullptr;
-    sd_event_source* minute_ = nullptr;
+    sd_event_source* look_ = nullptr;
+    std::chrono::microseconds between_looks_ = longest_look;
 };
 
 }  // namespace stek::fleet

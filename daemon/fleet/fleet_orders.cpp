@@ -83,29 +83,22 @@ json FleetWork::obey(const daemon::PartyOrder& order, const Attempt& attempt) {
     if (!config_.location)
         return {{"ok", false}, {"error", "machines are their location's to enrol and to retire"}};
     std::optional<PartyList> list;
-    std::string trouble, declined, refused;
+    std::string trouble;
     bool issued = false;
-    const auto change_list = [&] {
+    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && trouble.empty(); ++tries) {
         try {
             list = changed_machines(order);
-            issued = !list || parties_->issue_machines(*list);
         } catch (const EnrolmentRefused& error) {
-            declined = error.what();
-        } catch (const FrameError& error) {
-            refused = error.what();
+            return {{"ok", true}, {"declined", error.what()}};
+        } catch (const std::runtime_error& error) {
+            return {{"ok", false}, {"error", error.what()}};
         }
-    };
-    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && trouble.empty(); ++tries) {
         trouble = attempt([&] {
             return work([&] {
-                change_list();
+                issued = !list || parties_->issue_machines(*list);
                 parties_->run(daemon::read_clocks());
             });
         });
-        if (!declined.empty())
-            return {{"ok", true}, {"declined", declined}};
-        if (!refused.empty())
-            return {{"ok", false}, {"error", refused}};
     }
     // What was signed is in force, whatever else went wrong then.
     issued |= list && lists_.machines() != nullptr && *lists_.machines() == *list;

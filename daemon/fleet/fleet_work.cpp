@@ -25,8 +25,11 @@ using daemon::log;
 /// Of what its roles look at.
 std::vector<std::string> buckets_of(const FleetConfig& config) {
     std::vector<std::string> buckets{bucket::fleet};
+    // A vault's own pre-keys, which NATS alone tells apart from those of others.
+    if (config.origin || (config.location && config.nats))
+        buckets.emplace_back(bucket::pre_keys);
     if (config.origin || config.location)
-        buckets.insert(buckets.end(), {bucket::pre_keys, bucket::hourly});
+        buckets.emplace_back(bucket::hourly);
     if (!config.location_name().empty())
         buckets.push_back(bucket::of_location(config.location_name()));
     return buckets;
@@ -185,6 +188,7 @@ void FleetWork::watch_engine() {
     if (!watch_)
         return;
     try {
+        watch_->look_each(std::min(EngineWatch::longest_look, std::chrono::seconds(config_.policy.period)));
         watch_->watch(*engine_, buckets_of(config_));
     } catch (const std::runtime_error& error) {
         log(LOG_DEBUG, std::string("changes in the engine are seen each minute only: ") + error.what());

@@ -11,8 +11,11 @@ namespace {
 /// Of those that nothing is remembered of: then the ones that cannot lag any more are dropped.
 constexpr std::size_t many = 4096;
 
+/// Of a subject, and what the maps need for it.
+constexpr std::size_t allowance = 256;
+
 std::size_t size_of(const std::optional<Stored>& answer) noexcept {
-    return answer ? answer->value.size() : 0;
+    return allowance + (answer ? answer->value.size() : 0);
 }
 
 }  // namespace
@@ -44,8 +47,11 @@ bool KnownValues::all_are_heard_of(const std::string& beginning) const {
 }
 
 bool KnownValues::hear(const NatsChange& change, Time now) {
+    if (++told_ > most_told)
+        forget(now);
     Known& known = known_[change.subject];
-    const bool is_known = known.sequence == change.sequence && (known.is_own || known.read);
+    const bool is_known =
+        change.sequence != 0 && known.sequence == change.sequence && (known.is_own || known.read);
     if (!is_known) {
         drop_read(known);
         known.sequence = change.sequence;
@@ -63,12 +69,23 @@ bool KnownValues::hear(const NatsChange& change, Time now) {
 }
 
 void KnownValues::note(const std::string& subject, std::uint64_t sequence, Time now) {
-    if (known_.size() > many)
+    if (known_.size() > many && (!next_sweep_ || *next_sweep_ <= now)) {
         drop_idle(now);
+        next_sweep_ = now + longest_lag;
+    }
     Known& known = known_[subject];
     drop_read(known);
     known = {sequence, false, now + longest_lag, {}};
     add_to_lists(subject);
+}
+
+void KnownValues::note_there(const std::string& subject, Time now) {
+    note(subject, std::max<std::uint64_t>(sequence_of(subject), 1), now);
+}
+
+void KnownValues::unread(const std::string& subject) {
+    if (const auto known = known_.find(subject); known != known_.end())
+        drop_read(known->second);
 }
 
 void KnownValues::note_own(const std::string& subject, Stored stored, Time now) {
@@ -139,6 +156,7 @@ std::optional<std::vector<std::string>> KnownValues::recall_subjects(const std::
 void KnownValues::forget(Time now) {
     lists_.clear();
     remembered_ = 0;
+    told_ = 0;
     for (auto& [subject, known] : known_)
         known.read.reset();
     drop_idle(now);
@@ -150,11 +168,12 @@ void KnownValues::drop_idle(Time now) {
     });
 }
 
-void KnownValues::note_trouble(Time at) {
+bool KnownValues::note_trouble(Time at) {
     if (trouble_ && *trouble_ >= at)
-        return;
+        return false;
     trouble_ = at;
     forget(at);
+    return true;
 }
 
 void KnownValues::put_read(Known& known, std::optional<Stored> answer) {

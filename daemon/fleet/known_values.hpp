@@ -30,8 +30,11 @@ struct Stored {
 class KnownValues {
   public:
     using Time = std::chrono::steady_clock::time_point;
-    /// At most: the values of a location of 1,000 machines come to 4 MB.
+    /// At most, in bytes and an allowance for each: a location of 1,000 machines comes to 5 MB.
     static constexpr std::size_t most_remembered = std::size_t{32} << 20;
+    /// Told since the last forget(): then all is forgotten. A thousand machines tell of some thousands an
+    /// hour.
+    static constexpr std::size_t most_told = 16384;
     /// For so long a copy may lag behind what is known to be stored.
     static constexpr auto longest_lag = std::chrono::seconds(2);
     static constexpr auto mistrust = std::chrono::seconds(60);
@@ -45,8 +48,11 @@ class KnownValues {
     /// False for what this party has stored itself, or has read since.
     bool hear(const NatsChange& change, Time now);
 
-    /// There is at least this: whoever answers with less lags behind.
-    void note(const std::string& subject, std::uint64_t sequence, Time now);
+    /// There is something, whatever was read: whoever answers with nothing, or with less than is known of,
+    /// lags behind.
+    void note_there(const std::string& subject, Time now);
+    /// What was read is not remembered: told of it, this party has news.
+    void unread(const std::string& subject);
     /// This party has stored it.
     void note_own(const std::string& subject, Stored stored, Time now);
     /// This party has removed it, and the mark that it was erased.
@@ -65,8 +71,8 @@ class KnownValues {
 
     /// What was read, not what is known to be stored.
     void forget(Time now);
-    /// At that time something went wrong with the servers. What was said before is nothing new.
-    void note_trouble(Time at);
+    /// At that time something went wrong with the servers. False if that was said before.
+    bool note_trouble(Time at);
 
   private:
     struct Known {
@@ -78,6 +84,7 @@ class KnownValues {
     [[nodiscard]] bool is_heard_of(const std::string& subject) const;
     [[nodiscard]] bool all_are_heard_of(const std::string& beginning) const;
     [[nodiscard]] bool is_trusted(Time now) const { return !trouble_ || now - *trouble_ > mistrust; }
+    void note(const std::string& subject, std::uint64_t sequence, Time now);
     void put_read(Known& known, std::optional<Stored> answer);
     void drop_read(Known& known);
     /// Those of which nothing is known that still matters.
@@ -90,6 +97,8 @@ class KnownValues {
     std::map<std::string, Known> known_;
     std::map<std::string, std::set<std::string>> lists_;
     std::size_t remembered_ = 0;  ///< bytes
+    std::size_t told_ = 0;        ///< since the last forget()
+    std::optional<Time> next_sweep_;
     std::optional<Time> trouble_;
 };
 

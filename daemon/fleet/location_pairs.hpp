@@ -12,7 +12,7 @@
 
 namespace stek::fleet {
 
-/// Read anew in each run, since a machine that was booted offers other pairs under the same names; verified
+/// Asked for in each run, since a machine that was booted offers other pairs under the same names; verified
 /// when they have changed.
 class PairShelf {
   public:

@@ -194,7 +194,7 @@ bool Machine::is_offered(const std::string& key, Bytes body) {
     }
 }
 
-// Each time all are looked at: the engine may have lost them, or brought back an older one.
+// Each time all are asked for: the engine may have lost them, or brought back an older one.
 void Machine::offer_pairs(const Now& now, const Policy& policy) {
     if (!engine_answers_)
         return;

@@ -178,6 +178,13 @@ std::string changed(std::string_view bucket, std::string_view key) {
 std::string of_change(std::string_view changed) {
     return joined({all_values, changed.substr(std::min(changed.size(), all_changes.size()))});
 }
+bool is_value(std::string_view subject) noexcept {
+    if (!subject.starts_with(all_values))
+        return false;
+    subject.remove_prefix(all_values.size());
+    const auto bucket = take_token(subject);
+    return fit_for_bucket(bucket) && fit_for_key(subject);
+}
 std::string info(std::string_view bucket) {
     return joined({"$JS.API.STREAM.INFO.KV_", bucket});
 }

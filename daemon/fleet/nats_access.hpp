@@ -43,6 +43,8 @@ std::string read(std::string_view bucket, std::string_view key);     ///< $JS.AP
 std::string changed(std::string_view bucket, std::string_view key);  ///< where the stream tells of it
 /// The value's that a stream tells of.
 std::string of_change(std::string_view changed);
+/// Whether it is that of a key and a bucket which engine.hpp allows.
+bool is_value(std::string_view subject) noexcept;
 std::string info(std::string_view bucket);    ///< $JS.API.STREAM.INFO: keys' names
 std::string names();                          ///< $JS.API.STREAM.NAMES: all buckets
 std::string make(std::string_view bucket);    ///< $JS.API.STREAM.CREATE

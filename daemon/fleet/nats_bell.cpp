@@ -15,7 +15,7 @@ namespace stek::fleet {
 namespace {
 
 /// Kept for somebody who is at something else; a thousand machines tell of a few thousand at a time.
-constexpr std::size_t most_changes = 65536;
+constexpr std::size_t most_changes = 16384;
 
 }  // namespace
 

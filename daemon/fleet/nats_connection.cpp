@@ -118,10 +118,11 @@ void on_change(natsConnection*, natsSubscription*, natsMsg* message, void* bell)
     const NatsMessage told(message);
     auto& rung = **static_cast<std::shared_ptr<Bell>*>(bell);
     try {
-        rung.ring_for(change_in(message));
-    } catch (const std::exception&) {
-        rung.ring();
+        if (auto change = change_in(message))
+            return rung.ring_for(std::move(*change));
+    } catch (const std::exception&) {  // no memory
     }
+    rung.ring();
 }
 
 void on_complete(void* bell) {

@@ -52,7 +52,8 @@ class NatsConnection {
     /// "cannot store it in NATS at a:4222, b:4222: Timeout"
     [[noreturn]] void fail(const std::string& what, natsStatus status);
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
-    /// When a call last failed, or the connection was lost: what was told meanwhile may not have come.
+    /// When a call last failed, or the connection was there again after a loss, or cnats dropped messages:
+    /// what was told meanwhile may not have come.
     [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> last_trouble() const;
 
     static constexpr std::int64_t answer_limit_ms = 5000;

@@ -59,6 +59,8 @@ class NatsWatch final : public Watch {
         const auto heard = bell_->quiet();
         const auto now = steady_clock::now();
         bool has_news = !heard.is_all;
+        if (!heard.is_all)
+            known_->forget(now);
         for (const auto& change : heard.changes)
             has_news |= known_->hear(change, now);
         if (bell_->is_retired())
@@ -85,7 +87,10 @@ class NatsEngine final : public Engine {
     std::vector<std::string> list(const std::string& bucket, const std::string& prefix) override;
     void erase(const std::string& bucket, const std::string& key) override;
     std::unique_ptr<Watch> watch(const std::string& bucket) override;
-    void look_afresh() override { known_->forget(steady_clock::now()); }
+    void look_afresh() override {
+        ahead_.clear();
+        known_->forget(steady_clock::now());
+    }
     void prepare(const std::vector<std::string>& buckets) override;
     [[nodiscard]] std::string name() const override { return connections_.front()->name(); }
 
@@ -219,8 +224,10 @@ bool NatsEngine::create(const std::string& bucket, const std::string& key, Bytes
     if (publish_into_bucket(bucket, key, value, 0))
         return true;
     // There is something: a value, or a mark that one was erased, which may be replaced.
-    known_->note(subject::value(bucket, key), 1, steady_clock::now());
+    const auto subject = subject::value(bucket, key);
+    known_->note_there(subject, steady_clock::now());
     const auto there = look(bucket, key);
+    known_->unread(subject);  // by whoever wants to know what it is
     return there && there->is_erased && publish_into_bucket(bucket, key, value, there->sequence);
 }
 
@@ -297,8 +304,8 @@ std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::str
 // Before anything is recalled: what was told meanwhile may not have come.
 void NatsEngine::mind_trouble() {
     for (const auto& connection : connections_)
-        if (const auto trouble = connection->last_trouble())
-            known_->note_trouble(*trouble);
+        if (const auto trouble = connection->last_trouble(); trouble && known_->note_trouble(*trouble))
+            ahead_.clear();
 }
 
 std::optional<Value> NatsEngine::get(const std::string& bucket, const std::string& key) {

@@ -29,7 +29,8 @@ struct NatsSettings {
 /// JetStream's key-value buckets (ADR-8), of which it writes and reads no more than NatsAccess has. Buckets
 /// are made by who may make them, with the first value: in memory, so that nothing of a value is on a
 /// server's disk. Values may be read at any copy: a party sees what it has stored itself, and what another
-/// was first with when it wanted to create() it; all else it may see a moment late. list() names, for a
+/// was first with when it wanted to create() it; all else it may see a moment late. Of a bucket that is
+/// watched it sees what the watch has told, and anything else after look_afresh() only. list() names, for a
 /// moment, also what was erased. The servers must let through messages of max_value bytes and some hundred
 /// more (max_payload).
 ///

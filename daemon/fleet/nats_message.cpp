@@ -3,6 +3,8 @@
 #include "daemon/fleet/nats_access.hpp"
 
 #include <charconv>
+#include <cstdlib>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -12,9 +14,16 @@ namespace {
 /// ADR-31, and of what a stream republishes.
 constexpr char sequence_header[] = "Nats-Sequence";
 
+/// The last, which is the server's: who stores a message may have put one of his own before it. 0: none.
 std::uint64_t sequence_in(natsMsg* message) {
+    const char** made = nullptr;
+    int count = 0;
+    if (natsMsgHeader_Values(message, sequence_header, &made, &count) != NATS_OK || count < 1)
+        return 0;
+    const std::unique_ptr<const char*, void (*)(const char**)> values(
+        made, [](const char** array) { std::free(array); });
     std::uint64_t sequence = 0;
-    const auto text = header_of(message, sequence_header);
+    const std::string_view text = made[count - 1];
     std::from_chars(text.data(), text.data() + text.size(), sequence);
     return sequence;
 }
@@ -39,8 +48,11 @@ Stored stored_in(natsMsg* message) {
     return {sequence_in(message), is_erased(message), {data, data + size_of(message)}};
 }
 
-NatsChange change_in(natsMsg* message) {
-    return {subject::of_change(natsMsg_GetSubject(message)), sequence_in(message), is_erased(message)};
+std::optional<NatsChange> change_in(natsMsg* message) {
+    auto subject = subject::of_change(natsMsg_GetSubject(message));
+    if (!subject::is_value(subject))
+        return {};
+    return NatsChange{std::move(subject), sequence_in(message), is_erased(message)};
 }
 
 std::optional<std::uint64_t> sequence_of_ack(natsMsg* message) {

@@ -27,8 +27,9 @@ std::string header_of(natsMsg* message, const char* name);
 std::size_t size_of(natsMsg* message) noexcept;
 /// A value that was read.
 Stored stored_in(natsMsg* message);
-/// What a stream tells of a value that it has stored (RePublish, ADR-8 and ADR-28).
-NatsChange change_in(natsMsg* message);
+/// What a stream tells of a value that it has stored (RePublish, ADR-8 and ADR-28). Nothing if it has a key
+/// that no party stores.
+std::optional<NatsChange> change_in(natsMsg* message);
 /// The sequence in the answer to what was to be stored (ADR-1, "PubAck"); nothing where it was not, or one
 /// cannot tell.
 std::optional<std::uint64_t> sequence_of_ack(natsMsg* message);

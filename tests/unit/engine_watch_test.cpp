@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE engine_watch
 #include "daemon/fleet/engine_watch.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -43,6 +44,8 @@ using Says = TestWatch::Says;
 class TestEngine final : public Engine {
   public:
     TestWatch::Script script;
+    unsigned looked_afresh = 0;
+    void look_afresh() override { ++looked_afresh; }
 
     TestEngine() = default;
     TestEngine(const TestEngine&) = delete;
@@ -129,4 +132,23 @@ BOOST_FIXTURE_TEST_CASE(a_broken_watch_makes_a_call_and_is_made_anew, Fixture) {
     BOOST_TEST(calls_after(Says::news) == 1U);
     watch->watch(engine, {"bucket"});
     BOOST_TEST(engine.script.made == 2U);
+}
+
+// What was not told is seen then.
+BOOST_FIXTURE_TEST_CASE(a_look_is_a_call_with_nothing_remembered, Fixture) {
+    BOOST_TEST(engine.looked_afresh == 0U);
+    watch->look_each(std::chrono::milliseconds(300));
+    while (engine.looked_afresh < 3)
+        BOOST_REQUIRE(sd_event_run(loop, 5 * second) > 0);
+    BOOST_TEST(calls == 3U);
+    // Whoever runs more often than that looks all the same.
+    while (engine.looked_afresh < 6) {
+        watch->look_each(std::chrono::milliseconds(300));
+        BOOST_REQUIRE(sd_event_run(loop, 5 * second) > 0);
+    }
+    watch->watch(engine, {});
+    calls = 0;
+    while (calls < 2)
+        BOOST_REQUIRE(sd_event_run(loop, 5 * second) > 0);
+    BOOST_TEST(engine.looked_afresh == 6U);  // it may be gone
 }

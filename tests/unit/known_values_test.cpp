@@ -2,6 +2,8 @@
 #define BOOST_TEST_MODULE known_values
 #include "daemon/fleet/known_values.hpp"
 
+#include "daemon/fleet/nats_access.hpp"
+
 #include <boost/test/unit_test.hpp>
 
 using namespace stek::fleet;
@@ -142,11 +144,19 @@ BOOST_FIXTURE_TEST_CASE(of_several_roles_each_hears_of_the_others, Fixture) {
 // Another was first: something is there, whatever a copy says.
 BOOST_FIXTURE_TEST_CASE(what_is_noted_is_forgotten_and_must_be_there, Fixture) {
     read(pair_1, std::nullopt);
-    known.note(pair_1, 1, now);
+    known.note_there(pair_1, now);
     BOOST_TEST(remembered(pair_1) == -1);
     BOOST_TEST(known.lags(pair_1, std::nullopt, now));
     read(pair_1, value(3));
     BOOST_TEST(remembered(pair_1) == 3);
+    // Whoever came too late has not looked at what is there.
+    known.unread(pair_1);
+    BOOST_TEST(remembered(pair_1) == -1);
+    BOOST_TEST(known.hear({pair_1, 3, false}, now));
+    // Nor does it make less of what was told.
+    BOOST_TEST(known.hear({pair_1, 8, false}, now));
+    known.note_there(pair_1, now);
+    BOOST_TEST(known.lags(pair_1, value(5), now));
 }
 
 BOOST_FIXTURE_TEST_CASE(lists_grow_by_what_is_told_and_stored, Fixture) {
@@ -186,7 +196,7 @@ BOOST_FIXTURE_TEST_CASE(who_looks_afresh_has_read_nothing_but_knows_what_he_stor
 
 BOOST_FIXTURE_TEST_CASE(after_trouble_nothing_is_remembered_for_a_minute, Fixture) {
     read(pair_1, value(5));
-    known.note_trouble(now);
+    BOOST_TEST(known.note_trouble(now));
     BOOST_TEST(remembered(pair_1) == -1);
     read(pair_1, value(5));
     known.remember_subjects("$KV.b.pair.web-1.", {pair_1}, now);
@@ -203,8 +213,26 @@ BOOST_FIXTURE_TEST_CASE(after_trouble_nothing_is_remembered_for_a_minute, Fixtur
     read(pair_1, value(6));
     BOOST_TEST(remembered(pair_1) == 6);
     // Said once more, it is the same trouble.
-    known.note_trouble(KnownValues::Time(1h));
+    BOOST_TEST(!known.note_trouble(KnownValues::Time(1h)));
     BOOST_TEST(remembered(pair_1) == 6);
+}
+
+// Somebody stores under one name after the other.
+BOOST_FIXTURE_TEST_CASE(of_too_many_changes_nothing_is_kept, Fixture) {
+    known.remember_subjects("$KV.b.pair.web-1.", {pair_1}, now);
+    read(pair_1, value(5));
+    for (std::size_t i = 0; i < KnownValues::most_told; ++i)
+        (void)known.hear({"$KV.b.pair.web-1.x" + std::to_string(i), i + 10, false}, now);
+    BOOST_TEST(remembered(pair_1) == 5);
+    (void)known.hear({"$KV.b.pair.web-1.y", 9, false}, now);
+    BOOST_TEST(remembered(pair_1) == -1);
+    BOOST_TEST(!known.recall_subjects("$KV.b.pair.web-1."));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_change_without_a_sequence_is_news, Fixture) {
+    read(record, std::nullopt);
+    BOOST_TEST(known.hear({record, 0, false}, now));
+    BOOST_TEST(remembered(record) == -1);
 }
 
 BOOST_FIXTURE_TEST_CASE(no_more_is_remembered_than_a_location_needs, Fixture) {
@@ -215,7 +243,7 @@ BOOST_FIXTURE_TEST_CASE(no_more_is_remembered_than_a_location_needs, Fixture) {
         read(subject, value(i, size));
         count += remembered(subject) == -1 ? 0 : 1;
     }
-    BOOST_TEST(count == KnownValues::most_remembered / size);
+    BOOST_TEST(count == KnownValues::most_remembered / (size + 256));
     // What is forgotten makes room.
     (void)known.hear({"$KV.b.pair.web-1.1", 100, false}, now);
     read("$KV.b.pair.web-1.40", value(40, size));
@@ -223,4 +251,36 @@ BOOST_FIXTURE_TEST_CASE(no_more_is_remembered_than_a_location_needs, Fixture) {
     known.forget(now);
     read("$KV.b.pair.web-1.39", value(39, size));
     BOOST_TEST(remembered("$KV.b.pair.web-1.39") == 39);
+}
+
+BOOST_AUTO_TEST_CASE(a_bell_that_rang_for_too_much_says_so) {
+    Bell bell;
+    bell.ring_for({pair_1, 1, false});
+    auto heard = bell.quiet();
+    BOOST_TEST(heard.is_all);
+    BOOST_TEST(heard.changes.size() == 1U);
+    constexpr std::size_t flood = 100'000;
+    for (std::size_t i = 0; i < flood; ++i)
+        bell.ring_for({pair_1, i, false});
+    heard = bell.quiet();
+    BOOST_TEST(!heard.is_all);
+    BOOST_TEST(heard.changes.size() < flood / 4);
+    heard = bell.quiet();
+    BOOST_TEST(heard.is_all);
+    BOOST_TEST(heard.changes.empty());
+    bell.ring();
+    BOOST_TEST(!bell.quiet().is_all);
+}
+
+BOOST_AUTO_TEST_CASE(subjects_of_values_are_those_that_parties_store) {
+    for (const auto& good : {pair_1, record, std::string("$KV.stek-fleet.list")}) {
+        BOOST_TEST(subject::is_value(good), good);
+        BOOST_TEST(subject::of_change("stek.changed." + good.substr(4)) == good);
+    }
+    const std::string long_key(256, 'k');
+    for (const auto& bad :
+         {std::string("$KV."), std::string("$KV.bucket"), std::string("$KV.bucket."), "$KV.b." + long_key,
+          std::string("$KV.b.a..b"), std::string("$KV.b.a b"), std::string("$JS.b.a"), std::string()})
+        BOOST_TEST(!subject::is_value(bad), bad);
+    BOOST_TEST(!subject::is_value(subject::of_change("x")));
 }
