@@ -200,6 +200,7 @@ void Machine::offer_pairs(const Now& now, const Policy& policy) {
         return;
     const auto pairs = pairs_to_offer(now, policy, memory_);
     std::vector<std::string> offered;
+    offered.reserve(pairs.size());
     for (const auto* pair : pairs)
         offered.push_back(pair_key(self_->name, pair->slot_epoch));
     engine_->read_ahead(bucket_, offered);

@@ -324,7 +324,8 @@ MachineActions destroy_idle_pairs(const Now& now, const Policy& policy, const Ma
 
 void forget_old_keys(MachineMemory& memory, const Now& now, const KeyRing& ring) {
     std::erase_if(memory.keys, [&](const auto& item) {
-        const auto& [key, known] = item;
+        const KeyId key = item.first;  // clang 14 has no structured binding in a lambda
+        const auto& known = item.second;
         const bool is_in_ring =
             std::ranges::any_of(ring.records, [&](const auto& record) { return key_of(*record) == key; });
         return !is_in_ring && known.open_until <= now.wall && (!known.gone_by || *known.gone_by <= now.boot);

@@ -118,7 +118,7 @@ void Parties::tell(const std::string& who, const std::vector<std::string>& alarm
                    std::set<std::string>& told) {
     for (const auto& alarm : alarms)
         if (!told.contains(alarm))
-            log(LOG_WARNING, who + ": " + alarm);
+            log(LOG_WARNING, std::string(who).append(": ").append(alarm));
     told = {alarms.begin(), alarms.end()};
 }
 
@@ -208,7 +208,7 @@ std::vector<KeyId> Parties::revoke(const std::function<bool(KeyId)>& which, cons
     for (const auto& name : premises_.engine.list(bucket, all_records))
         if (const auto key = key_of_record(name); key && which(*key))
             keys.insert(*key);
-    const std::vector<KeyId> revoked(keys.begin(), keys.end());
+    std::vector<KeyId> revoked(keys.begin(), keys.end());
     if (!revoked.empty())
         location_->location.revoke(revoked, now, premises_.config.policy);
     return revoked;
