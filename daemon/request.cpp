@@ -123,7 +123,7 @@ Request parse_request(std::string_view text) {
     throw RequestError("do must be status, rotate, revoke, enroll or retire");
 }
 
-const char* in_words(const Request& request) noexcept {
+const char* in_words(const Request& request) {
     struct Words {
         const char* operator()(const AskStatus&) const noexcept { return "say how it is"; }
         const char* operator()(const Rotate&) const noexcept { return "rotate"; }

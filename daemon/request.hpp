@@ -32,6 +32,6 @@ class RequestError : public std::runtime_error {
 Request parse_request(std::string_view text);
 
 /// What it orders: "rotate".
-const char* in_words(const Request& request) noexcept;
+const char* in_words(const Request& request);
 
 }  // namespace stek::daemon

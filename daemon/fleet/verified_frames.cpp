@@ -5,7 +5,8 @@
 namespace stek::fleet {
 namespace {
 
-/// More than a machine looks at in a run, or an origin. A vault of many machines has its own account of theirs.
+/// More than a machine looks at in a run, or an origin. A vault of many machines has its own account of
+/// theirs.
 constexpr std::size_t most = 512;
 
 }  // namespace
