@@ -109,7 +109,8 @@ class NatsEngine final : public Engine {
     bool publish_into_bucket(const std::string& bucket, const std::string& key, Bytes value,
                              std::optional<std::uint64_t> after);
     [[nodiscard]] std::optional<Stored> look(const std::string& bucket, const std::string& key);
-    [[nodiscard]] std::optional<Stored> look_once(const std::string& bucket, const std::string& key);
+    [[nodiscard]] std::optional<Stored> look_once(NatsConnection& connection, const std::string& bucket,
+                                                  const std::string& key);
     [[nodiscard]] bool is_there(const std::string& bucket);
     void make_bucket(const std::string& bucket);
     void purge(const std::string& bucket, const std::string& key, std::uint64_t up_to);
@@ -257,10 +258,10 @@ void NatsEngine::put_all(const std::string& bucket, const std::vector<Item>& ite
             put(bucket, items[i].key, items[i].value);
 }
 
-std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std::string& key) {
+std::optional<Stored> NatsEngine::look_once(NatsConnection& connection, const std::string& bucket,
+                                            const std::string& key) {
     const auto subject = subject::value(bucket, key);
-    const auto connection = granted(subject::read(bucket, key), "read " + bucket + "/" + key);
-    auto* const jetstream = connection->jetstream();
+    auto* const jetstream = connection.jetstream();
     if (auto found = ahead_.extract(subject); found && steady_clock::now() - ahead_since_ < good_for)
         return std::move(found.mapped());
     // Where there is no bucket, nobody would answer.
@@ -276,7 +277,7 @@ std::optional<Stored> NatsEngine::look_once(const std::string& bucket, const std
         return std::nullopt;
     if (status != NATS_OK) {
         there_.erase(bucket);
-        connection->fail("cannot read " + bucket + "/" + key, status);
+        connection.fail("cannot read " + bucket + "/" + key, status);
     }
     if (const auto size = size_of(message.get()); size > max_value)
         throw OversizedValue(bucket + "/" + key + " in " + name() + " has " + std::to_string(size) +
@@ -292,10 +293,10 @@ std::optional<Stored> NatsEngine::look(const std::string& bucket, const std::str
     mind_trouble();
     if (const auto* known = known_->recall(subject))
         return *known;
-    auto stored = look_once(bucket, key);
+    auto stored = look_once(*connection, bucket, key);
     while (known_->lags(subject, stored, steady_clock::now())) {
         std::this_thread::sleep_for(between_looks);
-        stored = look_once(bucket, key);
+        stored = look_once(*connection, bucket, key);
     }
     known_->remember(subject, stored, steady_clock::now());
     return stored;

@@ -258,25 +258,25 @@ LargeFleet::Reached LargeFleet::renew() {
     return await(key);
 }
 
+template <class Act>
+void LargeFleet::each(const Act& act) {
+    act(*origin_);
+    std::ranges::for_each(vaults_, act);
+    std::ranges::for_each(machines_, act);
+}
+
 void LargeFleet::look() {
-    const auto look = [](auto& at_work) {
+    each([](auto& at_work) {
         at_work.party.order([&] {
             at_work.engine.look_afresh();
             at_work.run();
         });
-    };
-    look(*origin_);
-    std::ranges::for_each(vaults_, look);
-    std::ranges::for_each(machines_, look);
+    });
     pulse_.await_rest();
 }
 
 void LargeFleet::order_all() {
-    origin_->party.order();
-    for (auto& vault : vaults_)
-        vault.party.order();
-    for (auto& machine : machines_)
-        machine.party.order();
+    each([](auto& at_work) { at_work.party.order(); });
 }
 
 /// Asks until there is a moment.

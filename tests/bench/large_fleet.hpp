@@ -62,6 +62,9 @@ class LargeFleet {
 
     [[nodiscard]] std::unique_ptr<fleet::Engine> open(const fleet::NatsMember& member) const;
     void make_buckets(const std::vector<std::string>& buckets);
+    /// To be done with each party at work.
+    template <class Act>
+    void each(const Act& act);
     void order_all();
     Reached await(daemon::KeyId key);
     static Moment await(const Moments& moments, daemon::KeyId key, Moment until);
