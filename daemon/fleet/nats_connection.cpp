@@ -388,10 +388,17 @@ std::optional<steady_clock::time_point> NatsConnection::last_trouble() const {
 
 void NatsConnection::fail(const std::string& what, natsStatus status) {
     const auto why = what + " in " + name_ + ": " + reason_of(status);
-    note_trouble();
-    if (status == NATS_TIMEOUT && link_)
-        note_silence();
+    if (status == NATS_TIMEOUT)
+        note_unanswered();
+    else
+        note_trouble();
     throw EngineError(why);
+}
+
+void NatsConnection::note_unanswered() {
+    note_trouble();
+    if (link_)
+        note_silence();
 }
 
 }  // namespace stek::fleet

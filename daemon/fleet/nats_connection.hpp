@@ -51,6 +51,8 @@ class NatsConnection {
 
     /// "cannot store it in NATS at a:4222, b:4222: Timeout"
     [[noreturn]] void fail(const std::string& what, natsStatus status);
+    /// To be told of a Timeout that is not a failure: where no server answers anything, another is asked.
+    void note_unanswered();
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     /// When a call last failed, or the connection was there again after a loss, or cnats dropped messages:
     /// what was told meanwhile may not have come.

@@ -33,9 +33,11 @@ constexpr auto good_for = std::chrono::seconds(2);
 constexpr std::int32_t room_for_headers = 4096;
 /// A copy that lags behind what this party knows to be stored is asked once more.
 constexpr auto between_looks = std::chrono::milliseconds(20);
-/// Whoever leads a bucket that was made just now is not always there yet.
+/// Whoever leads a bucket that was made just now is not always there yet: the servers may need an election,
+/// which takes them 4 to 9 s.
 constexpr auto between_tries = std::chrono::milliseconds(100);
-constexpr int most_tries = 20;
+constexpr auto patience_for_leader = std::chrono::seconds(12);
+
 class NatsWatch final : public Watch {
   public:
     /// `patterns`: of the subjects of values whose changes ring the bell.
@@ -111,8 +113,11 @@ class NatsEngine final : public Engine {
     [[nodiscard]] std::optional<Stored> look(const std::string& bucket, const std::string& key);
     [[nodiscard]] std::optional<Stored> look_once(NatsConnection& connection, const std::string& bucket,
                                                   const std::string& key);
+    enum class Found : std::uint8_t { none, led, leaderless };
+    [[nodiscard]] Found seek(const std::string& bucket);
     [[nodiscard]] bool is_there(const std::string& bucket);
-    void make_bucket(const std::string& bucket);
+    /// False if no answer came: whether it is there is not certain.
+    bool make_bucket(const std::string& bucket);
     void purge(const std::string& bucket, const std::string& key, std::uint64_t up_to);
     [[nodiscard]] static std::vector<std::string> ask_for_subjects(NatsConnection& connection,
                                                                    const std::string& bucket,
@@ -196,26 +201,27 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
         return Answer::taken;
     there_.erase(bucket);
     if (status == NATS_NO_RESPONDERS)
-        return is_there(bucket) ? Answer::no_leader : Answer::no_bucket;
+        return seek(bucket) == Found::none ? Answer::no_bucket : Answer::no_leader;
     connection->fail("cannot store " + bucket + "/" + key, status);
 }
 
 /// False if it is taken.
 bool NatsEngine::publish_into_bucket(const std::string& bucket, const std::string& key, Bytes value,
                                      std::optional<std::uint64_t> after) {
-    for (int tries = 0; tries < most_tries; ++tries) {
+    const auto until = steady_clock::now() + patience_for_leader;
+    do {
         switch (publish(bucket, key, value, after)) {
             case Answer::stored:
                 return true;
             case Answer::taken:
                 return false;
             case Answer::no_bucket:
-                make_bucket(bucket);
+                (void)make_bucket(bucket);
                 break;
             case Answer::no_leader:
                 std::this_thread::sleep_for(between_tries);
         }
-    }
+    } while (steady_clock::now() < until);
     throw EngineError("cannot store " + bucket + "/" + key + " in " + name() + ": nobody leads the bucket");
 }
 
@@ -449,24 +455,36 @@ std::unique_ptr<Watch> NatsEngine::watch(const std::string& bucket) {
 
 // --- buckets ---
 
-/// Asked once, and once more after each failure.
-bool NatsEngine::is_there(const std::string& bucket) {
+/// Asked once, and once more after each failure. Of a bucket that nobody leads, nobody tells.
+NatsEngine::Found NatsEngine::seek(const std::string& bucket) {
     if (there_.contains(bucket))
-        return true;
+        return Found::led;
     const auto connection = granted(subject::info(bucket), "look for bucket " + bucket);
     jsStreamInfo* got = nullptr;
     jsErrCode code{};
     const auto status =
         js_GetStreamInfo(&got, connection->jetstream(), subject::stream(bucket).c_str(), nullptr, &code);
     const Info info(got);
-    if (status == NATS_OK)
+    if (status == NATS_OK) {
         there_.insert(bucket);
-    else if (code != JSStreamNotFoundErr && status != NATS_NOT_FOUND)
+        return Found::led;
+    }
+    if (code == JSStreamNotFoundErr || status == NATS_NOT_FOUND)
+        return Found::none;
+    if (status != NATS_TIMEOUT)
         connection->fail("cannot look for bucket " + bucket, status);
-    return status == NATS_OK;
+    connection->note_unanswered();
+    return Found::leaderless;
 }
 
-void NatsEngine::make_bucket(const std::string& bucket) {
+bool NatsEngine::is_there(const std::string& bucket) {
+    const auto found = seek(bucket);
+    if (found == Found::leaderless)
+        throw EngineError("cannot look for bucket " + bucket + " in " + name() + ": no answer");
+    return found == Found::led;
+}
+
+bool NatsEngine::make_bucket(const std::string& bucket) {
     const auto connection = granted(subject::make(bucket), "make bucket " + bucket);
     auto* const jetstream = connection->jetstream();
     const auto name = subject::stream(bucket), values = subject::value(bucket, ">"),
@@ -495,8 +513,13 @@ void NatsEngine::make_bucket(const std::string& bucket) {
     jsErrCode code{};
     const auto status = js_AddStream(nullptr, jetstream, &config, nullptr, &code);
     // Somebody else has made it, with other settings maybe.
-    if (status != NATS_OK && code != JSStreamNameExistErr)
+    if (status == NATS_OK || code == JSStreamNameExistErr)
+        return true;
+    // Where several made it at one instant, the servers answer when it is led.
+    if (status != NATS_TIMEOUT)
         connection->fail("cannot make bucket " + bucket, status);
+    connection->note_unanswered();
+    return false;
 }
 
 void NatsEngine::prepare(const std::vector<std::string>& buckets) {
@@ -513,8 +536,8 @@ void NatsEngine::prepare(const std::vector<std::string>& buckets) {
     for (int i = 0; names && i < names->Count; ++i)
         there.insert(names->List[i]);
     for (const auto& bucket : buckets)
-        if (!there.contains(subject::stream(bucket)))
-            make_bucket(bucket);
+        if (!there.contains(subject::stream(bucket)) && !make_bucket(bucket))
+            throw EngineError("cannot make bucket " + bucket + " in " + name() + ": no answer");
 }
 
 }  // namespace

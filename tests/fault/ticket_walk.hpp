@@ -3,7 +3,9 @@
 
 #include "tests/fixtures/memory_tls.hpp"
 
+#include <chrono>
 #include <stdexcept>
+#include <thread>
 
 namespace stek::tests {
 
@@ -12,23 +14,40 @@ class TicketWalk {
   public:
     TicketWalk() { SSL_CTX_set_num_tickets(server_.get(), sealed_each); }
 
-    /// Seals `tickets` or some more, and offers two of a hundred. Throws if a handshake fails. Returns how
-    /// many were not resumed.
-    unsigned seal(unsigned tickets) {
-        unsigned not_resumed = 0;
-        // A resumed connection of TLS 1.3 and a full one of TLS 1.2 have one; a resumed one of TLS 1.2, none.
-        for (unsigned sealed = 0; sealed < tickets; sealed += sealed_each + 2)
+    struct Result {
+        unsigned sealed = 0;       ///< tickets that came to a client
+        unsigned not_resumed = 0;  ///< of the tickets that were offered, one for each full handshake
+        unsigned without = 0;      ///< full handshakes that gave no ticket
+    };
+    /// Until `tickets` have come, or some more. Throws if a handshake fails, or if none comes for so long.
+    Result seal(unsigned tickets) {
+        Result result;
+        auto last_came = Clock::now();
+        while (result.sealed < tickets)
             for (SSL_CTX* client : {client13_.get(), client12_.get()}) {
                 const Handshake full = checked(connect(client, server_.get(), nullptr, "a.example"));
+                result.sealed += full.tickets;
+                if (full.tickets == 0) {
+                    ++result.without;
+                    if (Clock::now() - last_came > longest_without)
+                        throw std::runtime_error("no ticket any more");
+                    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+                    continue;
+                }
+                last_came = Clock::now();
                 const Handshake again =
                     checked(connect(client, server_.get(), full.session.get(), "a.example"));
-                not_resumed += again.resumed ? 0 : 1;
+                result.sealed += again.tickets;
+                result.not_resumed += again.resumed ? 0 : 1;
             }
-        return not_resumed;
+        return result;
     }
 
   private:
+    using Clock = std::chrono::steady_clock;
     static constexpr unsigned sealed_each = 100;  ///< of a full handshake of TLS 1.3
+    /// A token that counts as down is left alone for 5 s at most, and may be slow once more.
+    static constexpr auto longest_without = std::chrono::seconds(60);
     static Handshake checked(Handshake handshake) {
         if (!handshake.done)
             throw std::runtime_error("no handshake: " + handshake.error);
