@@ -22,17 +22,28 @@ Bytes bytes_of(std::string_view text) {
     return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
-// A Secret, for some of the parts are.
-Secret joined(std::initializer_list<Bytes> parts) {
-    std::size_t size = 0;
-    for (const Bytes part : parts)
-        size += part.size();
-    Secret whole(size);
-    auto at = whole.data();
-    for (const Bytes part : parts)
-        at = std::ranges::copy(part, at).out;
-    return whole;
-}
+/// The parts one after another, in memory that wipes itself, for some are secret; and of the stack, if they
+/// have room there: pages of their own cost more than all that is done with them.
+class Joined {
+  public:
+    explicit Joined(std::initializer_list<Bytes> parts) {
+        for (const Bytes part : parts)
+            size_ += part.size();
+        if (size_ > near_.size())
+            far_ = Secret(size_);
+        auto* at = size_ > near_.size() ? far_.data() : near_.data();
+        for (const Bytes part : parts)
+            at = std::ranges::copy(part, at).out;
+    }
+    [[nodiscard]] Bytes bytes() const noexcept {
+        return far_.empty() ? Bytes(near_.bytes()).first(size_) : far_.bytes();
+    }
+
+  private:
+    SecretArray<192> near_;
+    Secret far_;
+    std::size_t size_ = 0;
+};
 
 constexpr std::string_view version = "HPKE-v1";
 
@@ -67,8 +78,7 @@ void LabelledHkdf::hkdf(int mode, Bytes salt, Bytes key, Bytes info, std::span<s
 
 void LabelledHkdf::extract(Bytes salt, std::string_view label, Bytes ikm, Digest& out) const {
     static constexpr std::array<std::uint8_t, Digest::size()> no_salt{};
-    const Secret labelled =
-        joined({bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), ikm});
+    const Joined labelled({bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), ikm});
     hkdf(EVP_KDF_HKDF_MODE_EXTRACT_ONLY, salt.empty() ? Bytes(no_salt) : salt, labelled.bytes(), {},
          out.span());
 }
@@ -79,8 +89,8 @@ void LabelledHkdf::expand(const Digest& prk, std::string_view label, Bytes info,
         throw Error("HPKE: HKDF is asked for too much");
     const std::array<std::uint8_t, 2> length{static_cast<std::uint8_t>(out.size() >> 8),
                                              static_cast<std::uint8_t>(out.size())};
-    const Secret labelled =
-        joined({length, bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), info});
+    const Joined labelled(
+        {length, bytes_of(version), Bytes(suite_id_).first(suite_id_size_), bytes_of(label), info});
     hkdf(EVP_KDF_HKDF_MODE_EXPAND_ONLY, {}, prk.bytes(), labelled.bytes(), out);
 }
 

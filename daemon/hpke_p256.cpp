@@ -21,13 +21,26 @@ using Context = std::unique_ptr<EVP_PKEY_CTX, FreeContext>;
 
 constexpr std::uint8_t uncompressed = 0x04;
 
+/// A key that others take the curve from: OpenSSL 3.0 needs as long to look it up by its name, each time, as
+/// to make a key.
+EVP_PKEY* on_the_curve() {
+    static const KeyPtr key = [] {
+        KeyPtr made(EVP_EC_gen("P-256"));
+        if (!made)
+            throw Error("HPKE: libcrypto has no P-256: " + newest_reason());
+        return made;
+    }();
+    return key.get();
+}
+
 }  // namespace
 
 KeyPtr make_key() {
-    KeyPtr key(EVP_EC_gen("P-256"));
-    if (!key)
+    const Context maker(EVP_PKEY_CTX_new_from_pkey(nullptr, on_the_curve(), nullptr));
+    EVP_PKEY* made = nullptr;
+    if (!maker || EVP_PKEY_keygen_init(maker.get()) != 1 || EVP_PKEY_generate(maker.get(), &made) != 1)
         throw Error("HPKE: no P-256 key can be made: " + newest_reason());
-    return key;
+    return KeyPtr(made);
 }
 
 KeyPtr parse_point(Bytes point, const char* what) {
@@ -36,20 +49,10 @@ KeyPtr parse_point(Bytes point, const char* what) {
         throw refused(": " + std::to_string(point.size()) + " bytes, 65 are needed");
     if (point.front() != uncompressed)
         throw refused(" is not an uncompressed point");
-    char group[] = "P-256";
-    std::array<OSSL_PARAM, 3> params{
-        OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
-        OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, const_cast<std::uint8_t*>(point.data()),
-                                          point.size()),
-        OSSL_PARAM_construct_end(),
-    };
-    const Context maker(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
-    if (!maker || EVP_PKEY_fromdata_init(maker.get()) != 1)
-        throw Error("HPKE: libcrypto has no elliptic curves");
-    EVP_PKEY* made = nullptr;
-    const bool is_made = EVP_PKEY_fromdata(maker.get(), &made, EVP_PKEY_PUBLIC_KEY, params.data()) == 1;
-    KeyPtr key(made);
-    if (!is_made)
+    KeyPtr key(EVP_PKEY_new());
+    if (!key || EVP_PKEY_copy_parameters(key.get(), on_the_curve()) != 1)
+        throw Error("HPKE: no P-256 key can be made: " + newest_reason());
+    if (EVP_PKEY_set1_encoded_public_key(key.get(), point.data(), point.size()) != 1)
         throw refused(" is not a point of P-256");
     const Context checker(EVP_PKEY_CTX_new_from_pkey(nullptr, key.get(), nullptr));
     // Partial validation, which is what section 7.1.4 asks for: P-256 has no points of another order.
@@ -72,7 +75,8 @@ void agree(EVP_PKEY* own, EVP_PKEY* peer, SecretArray<32>& x) {
     const Context context(EVP_PKEY_CTX_new_from_pkey(nullptr, own, nullptr));
     std::size_t size = 0;
     if (!context || EVP_PKEY_derive_init(context.get()) != 1 ||
-        EVP_PKEY_derive_set_peer(context.get(), peer) != 1 ||
+        // It was validated; to have that done once more takes longer than the agreement.
+        EVP_PKEY_derive_set_peer_ex(context.get(), peer, 0) != 1 ||
         EVP_PKEY_derive(context.get(), nullptr, &size) != 1 || size != x.size())
         throw Error("HPKE: the private key is not one of P-256: " + newest_reason());
     SecretArray<32> answer;

@@ -17,6 +17,7 @@
 #include "tests/token/known_keys.hpp"
 #include "tests/unit/memory_engine.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -261,9 +262,13 @@ void measure_its_memory() {
 
 }  // namespace
 
-int main() {
-    measure_an_origin();
-    measure_a_location();
-    measure_its_memory();
+/// `fleet_bench [PART...]`: all without any.
+int main(int count, char** arguments) {
+    const std::vector<std::string> wanted(arguments + 1, arguments + count);
+    const std::pair<const char*, void (*)()> parts[] = {
+        {"origin", measure_an_origin}, {"location", measure_a_location}, {"memory", measure_its_memory}};
+    for (const auto& [name, measure] : parts)
+        if (wanted.empty() || std::ranges::find(wanted, name) != wanted.end())
+            measure();
     return 0;
 }
