@@ -18,7 +18,13 @@ OSSL_LIB_CTX* private_libctx();
 
 using EvpPkey = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 
+/// As CKA_MODULUS and CKA_PUBLIC_EXPONENT have them: big-endian, without leading zeros.
+struct RsaNumbers {
+    std::vector<std::uint8_t> modulus, exponent;
+};
 /// Throws std::invalid_argument unless `spki` is exactly one RSA key of 2048 to 8192 bits.
+RsaNumbers rsa_numbers_of(Bytes spki);
+/// The same as a key.
 EvpPkey parse_rsa_spki(Bytes spki);
 /// The public half of a pair in the token, from its CKA_MODULUS and CKA_PUBLIC_EXPONENT. Throws
 /// pkcs11::TokenError.

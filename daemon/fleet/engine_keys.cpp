@@ -57,12 +57,20 @@ std::string record_key(std::string_view machine, daemon::KeyId key) {
     return records_of(machine) + bundle_key(key);
 }
 
-std::optional<daemon::KeyId> key_of_record(std::string_view text) {
+std::optional<RecordName> parse_record_key(std::string_view text) {
     if (!text.starts_with(all_records))
         return {};
     text.remove_prefix(std::string_view(all_records).size());
     const auto dot = text.find('.');  // a machine's name has none
-    return dot == std::string_view::npos || dot == 0 ? std::nullopt : parse_bundle_key(text.substr(dot + 1));
+    if (dot == std::string_view::npos || dot == 0)
+        return {};
+    const auto key = parse_bundle_key(text.substr(dot + 1));
+    return key ? std::optional(RecordName{text.substr(0, dot), *key}) : std::nullopt;
+}
+
+std::optional<daemon::KeyId> key_of_record(std::string_view text) {
+    const auto record = parse_record_key(text);
+    return record ? std::optional(record->key) : std::nullopt;
 }
 
 }  // namespace stek::fleet

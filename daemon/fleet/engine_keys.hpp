@@ -33,7 +33,13 @@ inline constexpr char all_pairs[] = "pair.";
 std::string record_key(std::string_view machine, daemon::KeyId key);
 std::string records_of(std::string_view machine);
 inline constexpr char all_records[] = "record.";
-/// Which key the record is of; nothing for other texts.
+struct RecordName {
+    std::string_view machine;  ///< a part of the text
+    daemon::KeyId key;
+};
+/// Nothing for what record_key() does not make.
+std::optional<RecordName> parse_record_key(std::string_view text);
+/// Which key the record is of.
 std::optional<daemon::KeyId> key_of_record(std::string_view text);
 
 }  // namespace stek::fleet

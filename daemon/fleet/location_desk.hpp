@@ -27,6 +27,11 @@ class Alarms {
     std::vector<std::string> news_;
 };
 
+struct ListedMachine {
+    const Party* party;
+    std::size_t at;  ///< its place in the list
+};
+
 class LocationDesk {
   public:
     LocationDesk(const Identity& self, KnownLists& lists, Engine& engine, VaultWork& vault,

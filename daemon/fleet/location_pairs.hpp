@@ -6,40 +6,39 @@
 
 #include <cstdint>
 #include <map>
-#include <set>
+#include <optional>
 #include <span>
-#include <string>
+#include <vector>
 
 namespace stek::fleet {
 
 /// Asked for in each run, since a machine that was booted offers other pairs under the same names; verified
-/// when they have changed.
-class PairShelf {
+/// when they have changed. What is kept is what was found, and no pair: of a thousand machines they would
+/// take some megabytes.
+class OfferedPairs {
   public:
-    explicit PairShelf(LocationDesk& desk) : desk_(&desk) {}
+    explicit OfferedPairs(LocationDesk& desk) : desk_(&desk) {}
 
     /// `first_epoch`: of the pairs that machines offer now. Throws EngineError.
     void begin_run(std::uint64_t first_epoch);
-    /// of() of each will follow. Throws EngineError.
-    void read_ahead(std::span<const Party* const> machines, std::uint64_t first_epoch);
-    /// The pair for epochs from `first_epoch` on; null if there is none that is good (which is told). Throws
-    /// EngineError.
-    const MachinePair* of(const Party& machine, std::uint64_t first_epoch);
+    /// other_than() for each will follow. Throws EngineError.
+    void read_ahead(std::span<const ListedMachine> machines, std::uint64_t first_epoch);
+    /// The machine's pair for epochs from `first_epoch` on. Nothing if there is none that is good (which is
+    /// told), or if it is the one of that id, which is then not verified. Throws EngineError.
+    std::optional<MachinePair> other_than(const PairId* known, const ListedMachine& machine,
+                                          std::uint64_t first_epoch);
 
   private:
-    struct Seen {
-        Digest value{};
-        bool is_good = false, is_fresh = false;
-        MachinePair pair;
+    struct Judged {
+        Digest frame{};
+        bool is_good = false;
     };
     void look_at_those_before(std::uint64_t first_epoch);
-    void look(const std::string& name, const Party& machine, std::uint64_t first_epoch, Seen& seen);
     [[nodiscard]] MachinePair open(Bytes frame, const Party& machine, std::uint64_t first_epoch) const;
 
     LocationDesk* desk_;
-    std::uint64_t serial_ = 0;       ///< of the list that `seen_` was judged by
-    std::set<std::string> offered_;  ///< names
-    std::map<std::string, Seen> seen_;
+    std::uint64_t serial_ = 0;  ///< of the list that these were judged by, and have their places from
+    std::map<std::uint64_t, std::vector<Judged>> judged_;  ///< by epoch and machine
 };
 
 }  // namespace stek::fleet

@@ -4,121 +4,153 @@
 #include "daemon/hpke_error.hpp"
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
+#include <utility>
 
 namespace stek::fleet {
 namespace {
 
 // To derive K costs some eight times what it costs to wrap it to one more machine (measured): shared by so
 // many, it no longer counts. More in one call would only hold the vault's session for longer.
-constexpr std::size_t derived_together = 64;
+constexpr std::size_t derived_together = 128;
 
-constexpr PairId no_pair{};
+/// Asked for at a time: what an engine answers is then in memory at once.
+constexpr std::size_t read_together = 64;
+
+using State = RecordLedger::State;
 
 std::uint64_t serial_of(const PartyList* list) noexcept {
     return list != nullptr ? list->serial : 0;
 }
 
+/// In blocks of at most so many.
+template <class T, class Act>
+void in_blocks(std::span<T> all, std::size_t size, const Act& act) {
+    for (; !all.empty(); all = all.subspan(std::min(all.size(), size)))
+        act(all.first(std::min(all.size(), size)));
+}
+
 }  // namespace
 
 void RecordDesk::serve(std::int64_t now, const daemon::Policy& policy) {
-    begin_run(now, policy);
-    for (const VerifiedBundle& bundle : hours_->bundles()) {
-        const auto window = record_window(bundle, hours_->is_superseded(bundle.key), now, policy);
-        if (window)
-            serve_key({bundle.key, *window, policy.period, first_epoch_of_pair(bundle.key.epoch, policy)});
-    }
+    const auto works = due(now, policy);
+    begin_run(works, now, policy);
+    for (const auto& work : works)
+        serve_key(work);
     for (const KeyId key : std::set(desk_->memory().revoked))  // a copy: counters are remembered meanwhile
         if (now < epoch_window(key.epoch, policy).open_until)
             revoke_everywhere(key, policy);
 }
 
-void RecordDesk::begin_run(std::int64_t now, const daemon::Policy& policy) {
-    const Premises premises{serial_of(desk_->lists.fleet()), serial_of(desk_->lists.machines()),
-                            policy.epoch_at(now)};
-    if (premises != premises_) {
-        settled_.clear();
+std::vector<RecordDesk::Work> RecordDesk::due(std::int64_t now, const daemon::Policy& policy) const {
+    std::vector<Work> works;
+    for (const VerifiedBundle& bundle : hours_->bundles())
+        if (const auto window = record_window(bundle, hours_->is_superseded(bundle.key), now, policy))
+            works.push_back(
+                {bundle.key, *window, policy.period, first_epoch_of_pair(bundle.key.epoch, policy)});
+    return works;
+}
+
+void RecordDesk::begin_run(const std::vector<Work>& works, std::int64_t now, const daemon::Policy& policy) {
+    std::set<KeyId> keys = desk_->memory().revoked;
+    for (const auto& work : works)
+        keys.insert(work.key);
+    const PartyList* list = desk_->lists.machines();
+    if (ledger_.begin_run({serial_of(desk_->lists.fleet()), serial_of(list), policy.epoch_at(now)},
+                          list != nullptr ? std::span(list->parties) : std::span<const Party>(),
+                          std::vector(keys.begin(), keys.end()),
+                          desk_->engine.list(desk_->bucket(), all_records)))
         names_.clear();
-    }
-    premises_ = premises;
-    const auto names = desk_->engine.list(desk_->bucket(), all_records);
-    there_ = {names.begin(), names.end()};
     pairs_.begin_run(first_epoch_of_pair(policy.epoch_at(now), policy));
     machines_ = active().size();
 }
 
-std::vector<const Party*> RecordDesk::active() const {
-    std::vector<const Party*> found;
+std::vector<ListedMachine> RecordDesk::active() const {
+    std::vector<ListedMachine> found;
     if (const PartyList* list = desk_->lists.machines())
-        for (const Party& party : list->parties)
-            if (party.standing == Standing::active)
-                found.push_back(&party);
+        for (std::size_t at = 0; at < list->parties.size(); ++at)
+            if (list->parties[at].standing == Standing::active)
+                found.push_back({&list->parties[at], at});
     return found;
 }
 
 void RecordDesk::serve_key(const Work& work) {
-    std::map<OaepHash, std::vector<Job>> jobs;
-    const auto machines = active();
-    pairs_.read_ahead(machines, work.first_epoch_of_pair);
-    for (const Party* machine : machines) {
-        if (hours_->hourly(work.key) == nullptr)
-            return;
-        const MachinePair* pair = pairs_.of(*machine, work.first_epoch_of_pair);
-        if (pair == nullptr)
-            continue;
-        switch (look(*machine, work.key, &pair->pair)) {
-            case There::no:
-                jobs[pair->oaep].push_back({machine, pair});
-                break;
-            case There::yes:
-                break;
-            case There::revoked:
-                adopt_revocation(work.key);
-                break;
-        }
-    }
     if (hours_->hourly(work.key) == nullptr)
         return;
-    for (const auto& [oaep, of_hash] : jobs)
-        for (std::span<const Job> rest = of_hash; !rest.empty();) {
-            const auto block = rest.first(std::min(rest.size(), derived_together));
-            derive_for(block, oaep, work);
-            rest = rest.subspan(block.size());
+    // All of them before any is made: one may say that the key is revoked.
+    read_those_of(work.key);
+    if (hours_->hourly(work.key) == nullptr)
+        return;
+    std::map<OaepHash, std::vector<Job>> jobs;
+    const auto machines = active();
+    in_blocks(std::span(machines), read_together, [&](std::span<const ListedMachine> block) {
+        pairs_.read_ahead(block, work.first_epoch_of_pair);
+        for (const auto& machine : block) {
+            auto pair = pair_for(machine, work);
+            if (!pair || hours_->hourly(work.key) == nullptr)
+                continue;
+            const auto oaep = pair->oaep;
+            auto& of_hash = jobs[oaep];
+            of_hash.push_back({machine, std::move(*pair)});
+            if (of_hash.size() == derived_together)
+                derive_for(std::exchange(of_hash, {}), oaep, work);
         }
+    });
+    for (const auto& [oaep, of_hash] : jobs)
+        if (!of_hash.empty() && hours_->hourly(work.key) != nullptr)
+            derive_for(of_hash, oaep, work);
 }
 
-RecordDesk::There RecordDesk::look(const Party& machine, KeyId key, const PairId* pair) {
-    const auto name = record_key(machine.name, key);
-    if (!there_.contains(name))
-        return There::no;
-    const PairId& wanted = pair != nullptr ? *pair : no_pair;
-    if (const auto settled = settled_.find(name); settled != settled_.end() && settled->second == wanted)
-        return pair != nullptr ? There::yes : There::revoked;
-    const auto frame = desk_->find(desk_->bucket(), name);
-    if (!frame)
-        return There::no;
-    const auto found = judge(*frame, machine, key, pair);
-    if (found != There::no)
-        settled_[name] = found == There::revoked ? no_pair : wanted;
-    return found;
+/// Nothing if it has its record.
+std::optional<MachinePair> RecordDesk::pair_for(const ListedMachine& machine, const Work& work) {
+    const auto& entry = ledger_.of(work.key, machine.at);
+    const bool is_good = entry.state == State::good;
+    auto pair = pairs_.other_than(is_good ? &entry.pair : nullptr, machine, work.first_epoch_of_pair);
+    // A machine that was booted: another vault may have seen it first.
+    if (pair && is_good)
+        read(machine, work.key);
+    const bool has_it = pair && entry.state == State::good && entry.pair == pair->pair;
+    return has_it ? std::nullopt : std::move(pair);
+}
+
+void RecordDesk::read_those_of(KeyId key) {
+    auto machines = active();
+    std::erase_if(machines, [&](const ListedMachine& machine) {
+        return ledger_.of(key, machine.at).state != State::unread;
+    });
+    in_blocks(std::span(machines), read_together, [&](std::span<ListedMachine> block) {
+        std::vector<std::string> names;
+        for (const auto& machine : block)
+            names.push_back(record_key(machine.party->name, key));
+        desk_->engine.read_ahead(desk_->bucket(), names);
+        for (const auto& machine : block)
+            read(machine, key);
+    });
+}
+
+void RecordDesk::read(const ListedMachine& machine, KeyId key) {
+    auto& entry = ledger_.of(key, machine.at);
+    entry = {};
+    if (const auto frame = desk_->find(desk_->bucket(), record_key(machine.party->name, key)))
+        judge(*frame, machine, key, entry);
+    if (entry.state == State::revoked)
+        adopt_revocation(key);
 }
 
 // What is not good is not told: of a vault that was retired since, or half of a file, it is made anew.
-RecordDesk::There RecordDesk::judge(Bytes frame, const Party& machine, KeyId key, const PairId* pair) {
+void RecordDesk::judge(Bytes frame, const ListedMachine& machine, KeyId key, RecordLedger::Entry& entry) {
     try {
         const Party* signer = nullptr;
         const auto record =
             decode_record(desk_->lists.open(frame, Kind::record, Role::vault, desk_->self.location, signer));
-        if (record.machine != machine.number || record.location != desk_->self.location || record.key != key)
-            return There::no;
-        if (record.revoked)
-            return There::revoked;
-        if (pair == nullptr || record.pair != *pair)
-            return There::no;
-        compare_name(key, record.name);
-        return There::yes;
+        if (record.machine != machine.party->number || record.location != desk_->self.location ||
+            record.key != key)
+            return;
+        if (!record.revoked)
+            compare_name(key, record.name);
+        entry = {record.revoked ? State::revoked : State::good, record.pair};
     } catch (const FrameError&) {
-        return There::no;
     }
 }
 
@@ -134,7 +166,7 @@ void RecordDesk::adopt_revocation(KeyId key) {
 bool RecordDesk::derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out) {
     std::vector<Bytes> spkis;
     for (const Job& job : jobs)
-        spkis.emplace_back(job.pair->public_key);
+        spkis.emplace_back(job.pair.public_key);
     try {
         desk_->vault.derive(key, *hours_->hourly(key), spkis, oaep, out);
         return true;
@@ -142,7 +174,7 @@ bool RecordDesk::derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, Wra
         (void)desk_->vault.chain_epoch();
         if (jobs.size() == 1)
             desk_->alarms.raise("key " + bundle_key(key) + " could not be wrapped for machine " +
-                                jobs.front().machine->name + ": " + error.what());
+                                jobs.front().machine.party->name + ": " + error.what());
         return false;
     }
 }
@@ -158,15 +190,15 @@ void RecordDesk::derive_for(std::span<const Job> jobs, OaepHash oaep, const Work
     }
     compare_name(work.key, steks.name);
     std::vector<Engine::Item> items;
-    std::vector<PairId> pairs;
+    std::vector<const Job*> done;
     for (std::size_t i = 0; i < jobs.size(); ++i)
         if (const auto record = record_for(jobs[i], work, steks, std::move(steks.wrapped_keys[i]))) {
-            items.push_back(item_of(*jobs[i].machine, *record));
-            pairs.push_back(record->pair);
+            items.push_back(item_of(*jobs[i].machine.party, *record));
+            done.push_back(&jobs[i]);
         }
     desk_->engine.put_all(desk_->bucket(), items);
-    for (std::size_t i = 0; i < items.size(); ++i)
-        note(items[i].key, pairs[i]);
+    for (const Job* job : done)
+        ledger_.of(work.key, job->machine.at) = {State::good, job->pair.pair};
     last_epoch_ = std::max(last_epoch_, work.key.epoch);
 }
 
@@ -182,7 +214,7 @@ std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& 
                                                     std::vector<std::uint8_t> wrapped_key) {
     MachineRecord record;
     record.location = desk_->self.location;
-    record.machine = job.machine->number;
+    record.machine = job.machine.party->number;
     record.counter = desk_->next_counter();
     record.key = work.key;
     record.not_before = work.window.not_before;
@@ -190,13 +222,13 @@ std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& 
     record.open_until = work.window.open_until;
     record.period = work.period;
     record.name = steks.name;
-    record.pair = job.pair->pair;
+    record.pair = job.pair.pair;
     record.oaep = steks.oaep;
     record.wrapped_key = std::move(wrapped_key);
     try {
-        seal_admission_key(record, desk_->self.fleet, job.machine->sealing_key, steks.admission_key);
+        seal_admission_key(record, desk_->self.fleet, job.machine.party->sealing_key, steks.admission_key);
     } catch (const hpke::Error& error) {
-        desk_->alarms.raise("machine " + job.machine->name +
+        desk_->alarms.raise("machine " + job.machine.party->name +
                             " gets no records, for its sealing key does not work: " + error.what());
         return {};
     }
@@ -208,25 +240,16 @@ Engine::Item RecordDesk::item_of(const Party& machine, const MachineRecord& reco
             desk_->self.sign(Kind::record, desk_->own_number(), encode_record(record))};
 }
 
-void RecordDesk::note(const std::string& name, const PairId& pair) {
-    there_.insert(name);
-    settled_[name] = pair;
-}
-
-void RecordDesk::put(const Party& machine, const MachineRecord& record) {
-    const auto item = item_of(machine, record);
-    desk_->engine.put(desk_->bucket(), item.key, item.value);
-    note(item.key, record.pair);
-}
-
 void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {
+    read_those_of(key);
     const Window window = epoch_window(key.epoch, policy);
-    for (const Party* machine : active()) {
-        if (look(*machine, key, nullptr) == There::revoked)
+    for (const auto& machine : active()) {
+        auto& entry = ledger_.of(key, machine.at);
+        if (entry.state == State::revoked)
             continue;
         MachineRecord record;
         record.location = desk_->self.location;
-        record.machine = machine->number;
+        record.machine = machine.party->number;
         record.counter = desk_->next_counter();
         record.key = key;
         record.not_before = window.not_before;
@@ -234,12 +257,14 @@ void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {
         record.open_until = window.open_until;
         record.period = policy.period;
         record.revoked = true;
-        put(*machine, record);
+        const auto item = item_of(*machine.party, record);
+        desk_->engine.put(desk_->bucket(), item.key, item.value);
+        entry = {State::revoked, {}};
     }
 }
 
 void RecordDesk::erase_over(std::int64_t before, std::uint64_t chain_epoch, const daemon::Policy& policy) {
-    for (const auto& name : there_)
+    for (const auto& name : desk_->engine.list(desk_->bucket(), all_records))
         if (const auto key = key_of_record(name);
             key && key->epoch < chain_epoch && epoch_window(key->epoch, policy).open_until <= before)
             desk_->engine.erase(desk_->bucket(), name);

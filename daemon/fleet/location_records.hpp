@@ -5,10 +5,10 @@
 #include "daemon/fleet/location_hours.hpp"
 #include "daemon/fleet/location_pairs.hpp"
 #include "daemon/fleet/record.hpp"
+#include "daemon/fleet/record_ledger.hpp"
 
 #include <map>
 #include <optional>
-#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -32,22 +32,24 @@ class RecordDesk {
 
   private:
     struct Job {
-        const Party* machine;
-        const MachinePair* pair;
+        ListedMachine machine;
+        MachinePair pair;
     };
     struct Work {
         KeyId key;
         Window window;
         std::uint64_t period = 0, first_epoch_of_pair = 0;
     };
-    enum class There : std::uint8_t { no, yes, revoked };
 
-    void begin_run(std::int64_t now, const daemon::Policy& policy);
+    [[nodiscard]] std::vector<Work> due(std::int64_t now, const daemon::Policy& policy) const;
+    void begin_run(const std::vector<Work>& works, std::int64_t now, const daemon::Policy& policy);
     void serve_key(const Work& work);
     void revoke_everywhere(KeyId key, const daemon::Policy& policy);
-    [[nodiscard]] std::vector<const Party*> active() const;
-    There look(const Party& machine, KeyId key, const PairId* pair);
-    There judge(Bytes frame, const Party& machine, KeyId key, const PairId* pair);
+    [[nodiscard]] std::vector<ListedMachine> active() const;
+    std::optional<MachinePair> pair_for(const ListedMachine& machine, const Work& work);
+    void read_those_of(KeyId key);
+    void read(const ListedMachine& machine, KeyId key);
+    void judge(Bytes frame, const ListedMachine& machine, KeyId key, RecordLedger::Entry& entry);
     void adopt_revocation(KeyId key);
     bool derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out);
     void derive_for(std::span<const Job> jobs, OaepHash oaep, const Work& work);
@@ -56,22 +58,11 @@ class RecordDesk {
                                                           const WrappedSteks& steks,
                                                           std::vector<std::uint8_t> wrapped_key);
     [[nodiscard]] Engine::Item item_of(const Party& machine, const MachineRecord& record) const;
-    void note(const std::string& name, const PairId& pair);
-    void put(const Party& machine, const MachineRecord& record);
 
     LocationDesk* desk_;
     HourlyShelf* hours_;
-    PairShelf pairs_;
-    std::set<std::string> there_;  ///< names in the engine, at the beginning of the run
-    /// What `settled_` holds true for: with another list, who has signed may be retired; and once an epoch
-    /// what was damaged since is found.
-    struct Premises {
-        std::uint64_t fleet_serial = 0, machines_serial = 0, epoch = 0;
-        bool operator==(const Premises&) const = default;
-    };
-    Premises premises_;
-    /// Records that were found good or made here, and the pair that each is for (zero: revoked).
-    std::map<std::string, PairId> settled_;
+    OfferedPairs pairs_;
+    RecordLedger ledger_;
     std::map<KeyId, KeyName> names_;
     std::uint64_t last_epoch_ = 0;
     std::size_t machines_ = 0;

@@ -70,7 +70,7 @@ Answer refuse_pair(const MachineRecord& record, const MachineWorld& world) {
 }
 
 Answer refuse_size(const MachineRecord& record, const OwnPair& pair) {
-    const auto size = EVP_PKEY_get_size(parse_rsa_spki(pair.public_key).get());
+    const auto size = rsa_numbers_of(pair.public_key).modulus.size();
     if (record.wrapped_key.size() != static_cast<std::size_t>(size))
         return suspect("a wrapped key of " + std::to_string(record.wrapped_key.size()) +
                        " bytes for a pair of " + std::to_string(size));

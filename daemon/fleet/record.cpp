@@ -59,7 +59,7 @@ std::string unfit(const MachinePair& pair) {
     if (pair.public_key.size() > layout::largest_spki)
         return "public key of " + std::to_string(pair.public_key.size()) + " bytes";
     try {
-        (void)parse_rsa_spki(pair.public_key);
+        (void)rsa_numbers_of(pair.public_key);
     } catch (const std::invalid_argument& error) {
         return error.what();
     }
@@ -150,6 +150,15 @@ MachinePair decode_pair(Bytes body) {
     in.end();
     refuse_if<FrameError>(Kind::pair, unfit(pair));
     return pair;
+}
+
+PairId peek_pair_id(Bytes body) {
+    constexpr std::size_t before = sizeof(PartyNumber) + location_size + sizeof(std::uint64_t);
+    BodyScanner in(body, Kind::pair);
+    (void)in.bytes(before);
+    PairId id;
+    in.into(id);
+    return id;
 }
 
 std::vector<std::uint8_t> encode_record(const MachineRecord& record) {

@@ -57,6 +57,8 @@ void open_admission_key(const MachineRecord& record, const FleetId& fleet, EVP_P
 /// looked at when the admission key is opened.
 std::vector<std::uint8_t> encode_pair(const MachinePair& pair);
 MachinePair decode_pair(Bytes body);
+/// What decode_pair() would say the pair's id is, of which nothing else is looked at. Throws FrameError.
+PairId peek_pair_id(Bytes body);
 std::vector<std::uint8_t> encode_record(const MachineRecord& record);
 MachineRecord decode_record(Bytes body);
 
