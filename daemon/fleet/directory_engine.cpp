@@ -161,9 +161,8 @@ std::vector<std::string> DirectoryEngine::list(const std::string& bucket, const 
     check_bucket(bucket);
     return with_engine_errors([&] {
         const auto directory = open_bucket(open_root(directory_), bucket);
-        auto names = directory ? files_in(*directory) : std::vector<std::string>{};
-        std::erase_if(names,
-                      [&](const auto& name) { return !name.starts_with(prefix) || !fit_for_key(name); });
+        auto names = directory ? files_in(*directory, prefix) : std::vector<std::string>{};
+        std::erase_if(names, [](const auto& name) { return !fit_for_key(name); });
         std::sort(names.begin(), names.end());
         return names;
     });

@@ -75,7 +75,7 @@ void sync_directory(const Directory& directory) {
         throw_errno("cannot sync", directory.path);
 }
 
-std::vector<std::string> files_in(const Directory& directory) {
+std::vector<std::string> files_in(const Directory& directory, std::string_view prefix) {
     // Opened anew: a stream takes its descriptor, and moves in it.
     Fd own(::openat(directory.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     const std::unique_ptr<DIR, CloseDirectory> stream(own ? ::fdopendir(own.get()) : nullptr);
@@ -86,7 +86,7 @@ std::vector<std::string> files_in(const Directory& directory) {
     static_cast<void>(own.release());
     std::vector<std::string> names;
     for (errno = 0; const dirent* entry = ::readdir(stream.get()); errno = 0) {
-        if (is_file(directory, *entry))
+        if (std::string_view(entry->d_name).starts_with(prefix) && is_file(directory, *entry))
             names.emplace_back(entry->d_name);
     }
     if (errno != 0 && errno != ENOENT)

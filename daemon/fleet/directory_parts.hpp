@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -27,8 +28,8 @@ Directory make_bucket(const Directory& root, const std::string& bucket);
 /// What was linked, renamed and removed in it stays so after a power cut.
 void sync_directory(const Directory& directory);
 
-/// The names of its regular files, in no order, those that begin with a dot included.
-std::vector<std::string> files_in(const Directory& directory);
+/// The names of its regular files that begin so, in no order; with a dot, too.
+std::vector<std::string> files_in(const Directory& directory, std::string_view prefix);
 
 /// What the system refuses is an EngineError to the engine's users.
 template <class Act>

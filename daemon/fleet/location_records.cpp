@@ -1,5 +1,6 @@
 #include "daemon/fleet/location_records.hpp"
 
+#include "daemon/beside.hpp"
 #include "daemon/fleet/engine_keys.hpp"
 #include "daemon/hpke_error.hpp"
 
@@ -13,7 +14,7 @@ namespace {
 
 // To derive K costs some eight times what it costs to wrap it to one more machine (measured): shared by so
 // many, it no longer counts. More in one call would only hold the vault's session for longer.
-constexpr std::size_t derived_together = 128;
+constexpr std::size_t derived_together = 64;
 
 /// Asked for at a time: what an engine answers is then in memory at once.
 constexpr std::size_t read_together = 64;
@@ -189,12 +190,24 @@ void RecordDesk::derive_for(std::span<const Job> jobs, OaepHash oaep, const Work
         return;
     }
     compare_name(work.key, steks.name);
+    std::vector<MachineRecord> records;
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+        records.push_back(record_for(jobs[i], work, steks, std::move(steks.wrapped_keys[i])));
+    // The token, which signs, is one thread's; what is sealed meanwhile takes no less time.
+    daemon::Beside sealing(jobs.size(), [&](std::size_t i) {
+        seal_admission_key(records[i], desk_->self.fleet, jobs[i].machine.party->sealing_key,
+                           steks.admission_key);
+    });
     std::vector<Engine::Item> items;
     std::vector<const Job*> done;
     for (std::size_t i = 0; i < jobs.size(); ++i)
-        if (const auto record = record_for(jobs[i], work, steks, std::move(steks.wrapped_keys[i]))) {
-            items.push_back(item_of(*jobs[i].machine.party, *record));
+        try {
+            sealing.wait_for(i);
+            items.push_back(item_of(*jobs[i].machine.party, records[i]));
             done.push_back(&jobs[i]);
+        } catch (const hpke::Error& error) {
+            desk_->alarms.raise("machine " + jobs[i].machine.party->name +
+                                " gets no records, for its sealing key does not work: " + error.what());
         }
     desk_->engine.put_all(desk_->bucket(), items);
     for (const Job* job : done)
@@ -208,10 +221,9 @@ void RecordDesk::compare_name(KeyId key, const KeyName& name) {
                             desk_->self.location + " do not have the same chain key");
 }
 
-// Nothing if the machine's sealing key does not work.
-std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& work,
-                                                    const WrappedSteks& steks,
-                                                    std::vector<std::uint8_t> wrapped_key) {
+// Without its admission key.
+MachineRecord RecordDesk::record_for(const Job& job, const Work& work, const WrappedSteks& steks,
+                                     std::vector<std::uint8_t> wrapped_key) {
     MachineRecord record;
     record.location = desk_->self.location;
     record.machine = job.machine.party->number;
@@ -225,13 +237,6 @@ std::optional<MachineRecord> RecordDesk::record_for(const Job& job, const Work& 
     record.pair = job.pair.pair;
     record.oaep = steks.oaep;
     record.wrapped_key = std::move(wrapped_key);
-    try {
-        seal_admission_key(record, desk_->self.fleet, job.machine.party->sealing_key, steks.admission_key);
-    } catch (const hpke::Error& error) {
-        desk_->alarms.raise("machine " + job.machine.party->name +
-                            " gets no records, for its sealing key does not work: " + error.what());
-        return {};
-    }
     return record;
 }
 

@@ -54,9 +54,8 @@ class RecordDesk {
     bool derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out);
     void derive_for(std::span<const Job> jobs, OaepHash oaep, const Work& work);
     void compare_name(KeyId key, const KeyName& name);
-    [[nodiscard]] std::optional<MachineRecord> record_for(const Job& job, const Work& work,
-                                                          const WrappedSteks& steks,
-                                                          std::vector<std::uint8_t> wrapped_key);
+    [[nodiscard]] MachineRecord record_for(const Job& job, const Work& work, const WrappedSteks& steks,
+                                           std::vector<std::uint8_t> wrapped_key);
     [[nodiscard]] Engine::Item item_of(const Party& machine, const MachineRecord& record) const;
 
     LocationDesk* desk_;

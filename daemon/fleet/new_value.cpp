@@ -105,10 +105,9 @@ void NewValue::remove_older() const noexcept {
         struct stat mine {};
         if (::fstat(file_.get(), &mine) != 0)
             return;
-        for (const auto& name : files_in(*bucket_)) {
+        for (const auto& name : files_in(*bucket_, aside)) {
             struct stat status {};
-            if (name.starts_with(aside) &&
-                ::fstatat(bucket_->fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+            if (::fstatat(bucket_->fd.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                 status.st_mtim.tv_sec < mine.st_mtim.tv_sec - left_over_after)
                 ::unlinkat(bucket_->fd.get(), name.c_str(), 0);
         }
