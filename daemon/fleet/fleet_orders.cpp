@@ -85,21 +85,27 @@ json FleetWork::obey(const daemon::PartyOrder& order, const Attempt& attempt) {
     std::optional<PartyList> list;
     std::string trouble;
     bool issued = false;
-    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && trouble.empty(); ++tries) {
+    std::optional<json> refusal;  // of what is asked for, which is no trouble of this party's
+    const auto change_list = [&] {
         try {
             list = changed_machines(order);
         } catch (const EnrolmentRefused& error) {
-            return {{"ok", true}, {"declined", error.what()}};
-        } catch (const std::runtime_error& error) {
-            return {{"ok", false}, {"error", error.what()}};
+            refusal = {{"ok", true}, {"declined", error.what()}};
+        } catch (const FrameError& error) {
+            refusal = {{"ok", false}, {"error", error.what()}};
         }
+    };
+    for (unsigned tries = 0; tries < most_attempts_to_sign && !issued && !refusal && trouble.empty(); ++tries)
         trouble = attempt([&] {
             return work([&] {
-                issued = !list || parties_->issue_machines(*list);
+                change_list();
+                if (!refusal)
+                    issued = !list || parties_->issue_machines(*list);
                 parties_->run(daemon::read_clocks());
             });
         });
-    }
+    if (refusal)
+        return *refusal;
     // What was signed is in force, whatever else went wrong then.
     issued |= list && lists_.machines() != nullptr && *lists_.machines() == *list;
     if (!issued)
