@@ -8,6 +8,8 @@
 #include "tests/token/open_token.hpp"
 #include "tests/traces/known_instance.hpp"
 #include "tests/traces/search.hpp"
+#include "tests/traces/stopped.hpp"
+#include "tests/traces/vault_children.hpp"
 
 #include <csignal>
 #include <thread>
@@ -22,18 +24,6 @@ using namespace stek::traces;
 using std::chrono::seconds;
 
 namespace {
-
-/// stekd stands still meanwhile.
-class Stopped {
-  public:
-    explicit Stopped(const test::Process& process) : process_(process) { process_.signal(SIGSTOP); }
-    Stopped(const Stopped&) = delete;
-    Stopped& operator=(const Stopped&) = delete;
-    ~Stopped() { process_.signal(SIGCONT); }
-
-  private:
-    const test::Process& process_;
-};
 
 /// Asked in a process of its own.
 std::set<PairId> pairs_in_ticket_token(const test::StekdInstance& instance) {
@@ -142,18 +132,8 @@ std::vector<Key> children_of_vault_keys(const test::StekdInstance& instance, con
         pkcs11::Attributes pattern;
         pattern.flag(CKA_TOKEN, true);
         std::string values;
-        for (const CK_OBJECT_HANDLE object : session.find(pattern)) {
-            pkcs11::Attributes child;
-            child.number(CKA_CLASS, CKO_SECRET_KEY)
-                .number(CKA_KEY_TYPE, CKK_GENERIC_SECRET)
-                .number(CKA_VALUE_LEN, 32)
-                .flag(CKA_TOKEN, false)
-                .flag(CKA_SENSITIVE, false)
-                .flag(CKA_EXTRACTABLE, true);
-            const auto made = derive_step_as(session, object, label, child);
-            const auto value = session.attribute(made.get(), CKA_VALUE).value();
+        for (const Key& value : children_of(session, pattern, label))
             values.append(value.begin(), value.end());
-        }
         test::write_file(out, values);
     });
     const auto values = test::read_file(out);
