@@ -4,6 +4,8 @@
 #include "daemon/fleet/list_changes.hpp"
 #include "theft_scene.hpp"
 
+#include <utility>
+
 #include <boost/test/unit_test.hpp>
 
 using namespace stek;
@@ -226,4 +228,79 @@ BOOST_FIXTURE_TEST_CASE(a_vault_s_token_signs_records_of_keys_that_no_bundle_is_
     anew.run(at(start, 660));
     BOOST_TEST(sealing_name(anew, 660) == 0xcc);
     BOOST_TEST(!machine.has(later));
+}
+
+// --- a token, and nothing to write to ---
+
+namespace {
+
+/// The keys of shares and of records that a P-256 key opens, of all that is in the engine.
+struct Opened {
+    Opened(TheftScene& scene, const TokenKey& key) {
+        for (const auto& [id, frame] : scene.bundles)
+            try_shares(scene, frame, key);
+        auto& engine = scene.engine;
+        for (const auto& name : engine.list(scene.scene.bucket(), all_records))
+            try_record(scene, decode_record(body_of(*engine.get(scene.scene.bucket(), name))), key);
+    }
+    void try_shares(const TheftScene& scene, Bytes frame, const TokenKey& key) {
+        const auto signer = peek_frame(frame, Kind::bundle, scene.scene.id()).signer;
+        const auto bundle = decode_bundle(body_of(frame));
+        for (const auto& share : bundle.shares)
+            try {
+                HourlyKey hourly;
+                open_share(bundle, share, scene.scene.id(), signer, key.key.get(), key.point, hourly);
+                shares.push_back(bundle.key);
+            } catch (const hpke::Error&) {
+            }
+    }
+    void try_record(const TheftScene& scene, const MachineRecord& record, const TokenKey& key) {
+        try {
+            SecretArray<admission_key_size> admission;
+            open_admission_key(record, scene.scene.id(), key.key.get(), key.point, admission);
+            records[record.machine].push_back(record.key);
+        } catch (const hpke::Error&) {
+        }
+    }
+    [[nodiscard]] bool nothing() const { return shares.empty() && records.empty(); }
+
+    std::vector<KeyId> shares;
+    std::map<PartyNumber, std::vector<KeyId>> records;
+};
+
+std::vector<KeyId> first_keys(std::uint64_t first, std::uint64_t last) {
+    std::vector<KeyId> keys;
+    for (const auto epoch : from_to(first, last))
+        keys.push_back({epoch, 0});
+    return keys;
+}
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(the_root_s_and_an_origin_s_token_open_nothing_that_is_there, MachineTheft) {
+    live_with(start, [] {});
+    live_with(start + 1, [] {});
+    for (const TokenKey* key :
+         {&scene.root(), &std::as_const(origin1.self.signing), &std::as_const(origin2.self.signing)})
+        BOOST_TEST(Opened(*this, *key).nothing());
+    // Those for whom it is do.
+    const auto pre_key = first.token.pre_key(start + 2);
+    const Opened by_vault(*this, *pre_key), by_machine(*this, *web2.self.sealing);
+    BOOST_TEST((by_vault.shares == first_keys(start + 2, start + 2)));
+    BOOST_TEST((by_machine.records.at(web2.entry.number) == first_keys(start, start + 4)));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_machine_s_own_token_opens_its_admission_keys_and_no_key, MachineTheft) {
+    live_with(start, [] {});
+    machine.run(at(start, 240));
+    BOOST_TEST(Opened(*this, web2.self.signing).nothing());
+    const Opened found(*this, *web2.self.sealing);
+    BOOST_TEST(found.shares.empty());
+    BOOST_TEST(found.records.size() == 1U);  // the other machine's records are closed to it
+    BOOST_TEST((found.records.at(web2.entry.number) == first_keys(start, start + 3)));
+    // They are wrapped to pairs of the ticket token, which is another one: there the machine has them.
+    for (const auto& key : found.records.at(web2.entry.number)) {
+        BOOST_TEST(machine.has(key));
+        BOOST_TEST(thief_pair().unwrap(scene.record(vault1, web2, key)->wrapped_key).empty());
+    }
 }
