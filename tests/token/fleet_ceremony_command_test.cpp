@@ -13,7 +13,9 @@
 #include "tests/fixtures/location_scene.hpp"
 #include "tests/fixtures/softhsm.hpp"
 #include "tests/fixtures/workspace.hpp"
+#include "tests/token/known_keys.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <filesystem>
 
@@ -91,6 +93,42 @@ struct Scene {
         return found;
     }
 
+    /// A STEK of its chain, for an hourly key that whoever asks chose, and its name.
+    [[nodiscard]] std::vector<std::uint8_t> stek(const std::string& name, KeyId key) const {
+        static const RsaPair own;
+        VaultSession vault(load_fleet_config(in(name)));
+        HourlyKey hourly;
+        std::ranges::fill(hourly.span(), std::uint8_t{0x48});
+        WrappedStek out;
+        derive_stek(vault.session(), Chain(vault.session()).at_epoch(key.epoch).get(), key.revision,
+                    hourly.bytes(), own.spki(), out, OaepHash::sha1);
+        auto stek = own.unwrap(out.wrapped_key, "SHA1");
+        stek.insert(stek.end(), out.name.begin(), out.name.end());
+        return stek;
+    }
+    /// All that vault-2 has, token, PIN and state, as it is now: a vault `name` on another host.
+    void copy_of_second(const std::string& name) const {
+        namespace fs = std::filesystem;
+        const auto host = in(name + ".host");
+        fs::create_directories(host + "/tokens");
+        fs::copy(tokens[1].directory, fs::path(host) / "tokens" / tokens[1].directory.filename(),
+                 fs::copy_options::recursive);
+        fs::copy(tokens[1].pin_file, host + "/pin");
+        fs::copy(in("vault-2.state"), in(name + ".state"), fs::copy_options::recursive);
+        test::write_file(host + "/softhsm2.conf",
+                         "directories.tokendir = " + host + "/tokens\nobjectstore.backend = file\n");
+        auto config = test::read_file(in("vault-2"));
+        const auto replace = [&](const std::string& what, const std::string& by) {
+            const auto found = config.find(what);
+            BOOST_REQUIRE(found != std::string::npos);
+            config.replace(found, what.size(), by);
+        };
+        replace(softhsm.conf(), host + "/softhsm2.conf");
+        replace(tokens[1].pin_file, host + "/pin");
+        replace(in("vault-2.state"), in(name + ".state"));
+        test::write_file(in(name), config);
+    }
+
     test::Workspace workspace{"ceremony-command"};
     SoftHsm softhsm;
     std::array<TestToken, 2> tokens{softhsm.make_token("first"), softhsm.make_token("second")};
@@ -120,6 +158,33 @@ BOOST_FIXTURE_TEST_CASE(step_by_step, Scene) {
     BOOST_CHECK_THROW(offer("vault-1"), CeremonyRefused);
     BOOST_TEST(!std::filesystem::exists(in("vault-1.offer")));
     BOOST_TEST((chain("vault-1").check == first.check));
+}
+
+// Threat model: the share and the taking vault's token before it takes.
+BOOST_FIXTURE_TEST_CASE(a_copy_of_the_taking_vault_takes_its_share_as_well, Scene) {
+    copy_of_second("copy-before-the-offer");
+    offer("vault-2");
+    copy_of_second("copy");
+    make();
+    const auto take_as = [&](const std::string& name) {
+        return call({"take", "--config", in(name), in("out/vault-2.share")});
+    };
+    BOOST_TEST(take() == daemon::exit_ok);
+    BOOST_TEST(take_as("copy") == daemon::exit_ok);
+    // The location's chain key and all that comes of it, from its first epoch on.
+    const auto first = chain("vault-1"), stolen = chain("copy");
+    BOOST_REQUIRE(first.at);
+    BOOST_TEST((stolen.at == first.at));
+    BOOST_TEST(stolen.check == first.check, boost::test_tools::per_element());
+    for (const KeyId key : {KeyId{first.at->epoch, 0}, KeyId{first.at->epoch + 5, 2}}) {
+        const auto known = stek("vault-1", key);
+        BOOST_TEST(known.size() == 32U + KeyName().size());
+        BOOST_TEST(stek("copy", key) == known, boost::test_tools::per_element());
+        BOOST_TEST(stek("vault-2", key) == known, boost::test_tools::per_element());
+    }
+    // It is the offer's pair that opens it, not the vault's other keys.
+    BOOST_CHECK_THROW(take_as("copy-before-the-offer"), CeremonyRefused);
+    BOOST_TEST(!chain("copy-before-the-offer").at);
 }
 
 BOOST_FIXTURE_TEST_CASE(nothing_is_overwritten, Scene) {
