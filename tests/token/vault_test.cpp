@@ -4,9 +4,12 @@
 #include "provider/schedule.hpp"
 #include "tests/token/known_keys.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <set>
 #include <thread>
@@ -296,4 +299,78 @@ BOOST_AUTO_TEST_CASE(a_kill_at_any_moment_loses_nothing) {
     };
     const TestToken other = softhsm.make_token("undisturbed");
     BOOST_TEST(name_of(made, false) == name_of(other, true));
+}
+
+namespace {
+
+/// How many of the token's files have either half of these bytes in them.
+std::size_t files_with(const TestToken& token, Bytes value) {
+    const auto has = [](const std::string& text, Bytes part) {
+        return std::search(text.begin(), text.end(), part.begin(), part.end(),
+                           [](char one, std::uint8_t other) {
+                               return static_cast<std::uint8_t>(one) == other;
+                           }) != text.end();
+    };
+    std::size_t found = 0, files = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(token.directory)) {
+        std::ifstream file(entry.path(), std::ios::binary);
+        const std::string text(std::istreambuf_iterator<char>(file), {});
+        ++files;
+        found +=
+            has(text, value.first(value.size() / 2)) || has(text, value.subspan(value.size() / 2)) ? 1 : 0;
+    }
+    BOOST_TEST(files > 3U);
+    return found;
+}
+
+/// "one", "none" or the error: what who logs in with that PIN finds of chain keys.
+std::string chain_keys_by(const TestToken& made, const std::string& pin) {
+    pkcs11::Session session(find_token(SoftHsm::uri(made)), pkcs11::Access::read_write);
+    std::string outcome;
+    try {
+        session.shared_token()->login(
+            session, Secret::copy_of({reinterpret_cast<const std::uint8_t*>(pin.data()), pin.size()}));
+    } catch (const pkcs11::Error& error) {
+        outcome = pkcs11::rv_name(error.rv()) + ", ";
+    }
+    pkcs11::Attributes keys;
+    keys.number(CKA_CLASS, CKO_SECRET_KEY).text(CKA_LABEL, "stekd chain aes-cbc v1");
+    outcome += session.find(keys).empty() && !Chain(session).position() ? "none" : "one";
+    return outcome;
+}
+
+}  // namespace
+
+// Threat model: the vault's files, without its PIN.
+BOOST_AUTO_TEST_CASE(a_vault_s_files_do_not_show_its_chain_key) {
+    std::vector<std::uint8_t> private_value(32), open_value(32);
+    std::mt19937 random(7);
+    for (auto* value : {&private_value, &open_value})
+        std::generate(value->begin(), value->end(), [&] { return static_cast<std::uint8_t>(random()); });
+    SoftHsm softhsm;
+    const TestToken made = softhsm.make_token("vault");
+    {
+        auto session = log_in(find_token(SoftHsm::uri(made)), "file:" + made.pin_file.string());
+        auto key = known_chain_key(private_value, {0, 480000});
+        session.create(key);
+        // What is not private lies there in the clear.
+        pkcs11::Attributes open;
+        open.number(CKA_CLASS, CKO_SECRET_KEY)
+            .number(CKA_KEY_TYPE, CKK_AES)
+            .bytes(CKA_VALUE, open_value)
+            .flag(CKA_TOKEN, true)
+            .flag(CKA_PRIVATE, false);
+        session.create(open);
+    }
+    SoftHsm::finalize();
+    BOOST_TEST(files_with(made, open_value) == 1U);
+    BOOST_TEST(files_with(made, private_value) == 0U);
+    for (const auto& pin : {made.pin, made.so_pin})
+        BOOST_TEST(files_with(made, {reinterpret_cast<const std::uint8_t*>(pin.data()), pin.size()}) == 0U);
+
+    for (const auto& wrong : {made.so_pin, made.pin + "9", std::string("0000")}) {
+        BOOST_TEST(chain_keys_by(made, wrong) == "CKR_PIN_INCORRECT, none");
+        SoftHsm::finalize();
+    }
+    BOOST_TEST(chain_keys_by(made, made.pin) == "one");
 }
