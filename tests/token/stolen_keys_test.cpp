@@ -7,8 +7,10 @@
 #include "provider/ticket.hpp"
 #include "tests/fixtures/known_ring.hpp"
 #include "tests/fixtures/memory_tls.hpp"
+#include "tests/token/open_token.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
@@ -189,4 +191,150 @@ BOOST_AUTO_TEST_CASE(admission_keys_alone_open_nothing) {
     BOOST_TEST(tried > 60U);
     BOOST_TEST(scene.declined(Decline::bad_tag) >= before + tried / 2, "they were let as far as the token");
     BOOST_TEST(scene.resume(good.session.get()).resumed, "and the token serves on");
+}
+
+namespace {
+
+using Block = std::array<std::uint8_t, 16>;
+
+Block xored(const Block& one, Bytes other) {
+    Block sum = one;
+    for (std::size_t i = 0; i < std::min(sum.size(), other.size()); ++i)
+        sum[i] ^= other[i];
+    return sum;
+}
+
+/// In the field of GHASH (NIST SP 800-38D, 6.3).
+Block product(const Block& one, Block other) {
+    Block sum{};
+    for (std::size_t bit = 0; bit < 128; ++bit) {
+        if ((one[bit / 8] >> (7 - bit % 8) & 1) != 0)
+            sum = xored(sum, other);
+        const bool carry = (other.back() & 1) != 0;
+        for (std::size_t i = other.size(); i-- > 0;)
+            other[i] = static_cast<std::uint8_t>(other[i] >> 1 | (i > 0 ? other[i - 1] << 7 : 0));
+        other[0] ^= carry ? 0xE1 : 0;
+    }
+    return sum;
+}
+
+/// What a thief takes along of one nonce, and seals with.
+struct OneNonce {
+    Buffer nonce, stream;
+    Block hash_key{}, mask{};
+
+    [[nodiscard]] Block tag(Bytes aad, Bytes ciphertext) const {
+        Block sum{};
+        for (const Bytes part : {aad, ciphertext})
+            for (std::size_t at = 0; at < part.size(); at += sum.size())
+                sum = product(xored(sum, part.subspan(at)), hash_key);
+        Block bits{};
+        for (std::size_t i = 0; i < 8; ++i) {
+            bits[i] = static_cast<std::uint8_t>(std::uint64_t{aad.size()} * 8 >> (56 - 8 * i));
+            bits[8 + i] = static_cast<std::uint8_t>(std::uint64_t{ciphertext.size()} * 8 >> (56 - 8 * i));
+        }
+        return xored(product(xored(sum, bits), hash_key), mask);
+    }
+    /// A whole ticket, with that time of the full handshake.
+    [[nodiscard]] Buffer ticket(const RingRecord& record, Buffer plain, std::int64_t time) const {
+        for (std::size_t i = 0; i < lineage_size; ++i)
+            plain[i] = static_cast<std::uint8_t>(static_cast<std::uint64_t>(time) >> (56 - 8 * i));
+        for (std::size_t i = 0; i < plain.size(); ++i)
+            plain[i] ^= stream.at(i);
+        Buffer all(record.name.begin(), record.name.end());
+        all.insert(all.end(), nonce.begin(), nonce.end());
+        all.insert(all.end(), plain.begin(), plain.end());
+        const auto sealed = tag(ticket_aad(record.name, audience()), plain);
+        all.insert(all.end(), sealed.begin(), sealed.end());
+        all.resize(all.size() + mac_size);
+        admit(all, record);
+        return all;
+    }
+};
+
+/// The use of a STEK in the ticket token, as a server has it.
+class StolenUse {
+  public:
+    explicit StolenUse(Scene& scene)
+        : session_(find_token(SoftHsm::uri(scene.ring.token())), pkcs11::Access::read_only),
+          key_(session_, unwrap_stek(session_, scene.record())) {}
+
+    Buffer seal(Bytes nonce, Buffer plain) {
+        Buffer iv(nonce.begin(), nonce.end()), out(plain.size() + tag_size);
+        CK_GCM_PARAMS params{iv.data(), iv.size(), 96, nullptr, 0, 128};
+        CK_MECHANISM mechanism{CKM_AES_GCM, &params, sizeof params};
+        CK_RV rv = CKR_OK;
+        out.resize(session_.encrypt(mechanism, key_.get(), plain, out, rv));
+        BOOST_REQUIRE_EQUAL(pkcs11::rv_name(rv), "CKR_OK");
+        return out;
+    }
+    /// By the key stream, which needs no audience.
+    Buffer open(const Buffer& ticket) {
+        const Bytes all(ticket);
+        const auto ciphertext = all.subspan(ciphertext_at, all.size() - ciphertext_at - tag_size - mac_size);
+        Buffer plain = seal(all.subspan(iv_at, iv_size), Buffer(ciphertext.begin(), ciphertext.end()));
+        plain.resize(ciphertext.size());
+        return plain;
+    }
+    /// Two messages that differ in one bit, the field's 1: their tags differ by the square of GHASH's key.
+    OneNonce take(const Buffer& nonce, std::size_t size) {
+        const Buffer sealed = seal(nonce, Buffer(size)), other = seal(nonce, {0x80}),
+                     third = seal(nonce, {0});
+        OneNonce loot{nonce, {sealed.begin(), sealed.end() - tag_size}, {}, {}};
+        Block tag{}, root{};
+        std::copy_n(third.end() - tag_size, tag_size, tag.begin());
+        root = xored(tag, Bytes(other).last(tag_size));
+        for (int i = 0; i < 127; ++i)
+            root = product(root, root);
+        loot.hash_key = root;
+        loot.mask = xored(loot.tag({}, Bytes(third).first(1)), tag);
+        return loot;
+    }
+
+  private:
+    pkcs11::Session session_;
+    pkcs11::ScopedObject key_;
+};
+
+}  // namespace
+
+// Threat model: who ran code in a worker seals under nonces that he chose then, also when he is gone.
+BOOST_AUTO_TEST_CASE(who_had_the_use_of_a_key_makes_tickets_of_his_nonces_afterwards) {
+    Scene scene(3600);
+    const Handshake good = scene.resume(nullptr);
+    const Buffer nonce{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    OneNonce loot;
+    Buffer plain;
+    {
+        StolenUse use(scene);
+        plain = use.open(good.ticket);
+        loot = use.take(nonce, 2000);
+    }
+    BOOST_REQUIRE(std::abs(time_in(plain) - std::time(nullptr)) < 60);
+    const auto is_taken = [&](const OneNonce& by, std::int64_t time) {
+        return scene.resume(with_ticket(good.session.get(), by.ticket(scene.record(), plain, time)).get())
+            .resumed;
+    };
+    const auto now = std::time(nullptr);
+    for (const std::int64_t back : {0, 1, 2})
+        BOOST_TEST(is_taken(loot, now - back));
+    // For this nonce alone, and not by the key stream alone.
+    const auto before = scene.declined(Decline::bad_tag);
+    OneNonce another = loot, blunt = loot;
+    another.nonce.back() ^= 1;
+    blunt.hash_key.back() ^= 1;
+    BOOST_TEST(!is_taken(another, now));
+    BOOST_TEST(!is_taken(blunt, now));
+    BOOST_TEST(scene.declined(Decline::bad_tag) == before + 2);
+
+    // Until the key is revoked.
+    const Session late = with_ticket(good.session.get(), loot.ticket(scene.record(), plain, now));
+    BOOST_TEST(scene.resume(late.get()).resumed);
+    scene.ring.drop(scene.record().name);
+    bool ended = false;
+    for (int tries = 0; !ended && tries < 100; ++tries) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        ended = !scene.resume(late.get()).resumed;
+    }
+    BOOST_TEST(ended);
 }
