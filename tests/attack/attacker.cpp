@@ -1,6 +1,6 @@
 // The attacker: a program with what a TLS server's worker has, run by the tests as a server's user.
 //
-//   attacker worker MODULE RING                 all of Cryptoki against the ticket token
+//   attacker worker MODULE RING [PIN]           all of Cryptoki against the ticket token; with PIN, logged in
 //   attacker loose MODULE RING                  the same on a pair without templates
 //   attacker files MODULE RING DIRECTORY PID    files, sockets, and stekd, whose process PID is
 //   attacker replay MODULE RING                 with a ring from before a revocation
@@ -58,6 +58,8 @@ int main(int count, char** arguments) {
         Scene scene{words[1], words[2], {}, what == "loose", {}};
         Attempts all;
         if (what == "worker" || what == "loose") {
+            if (words.size() > 3)
+                scene.pin = words[3];
             all = against_the_ticket_token(scene);
         } else if (what == "files" && words.size() == 5) {
             add_files(all, words[3], words[4]);

@@ -3,13 +3,22 @@
 #include "pkcs11/session.hpp"
 #include "tests/attack/scene.hpp"
 #include "tests/attack/weak.hpp"
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/faulty_module.hpp"
-#include "tests/fixtures/softhsm.hpp"
+#include "tests/fixtures/known_ring.hpp"
+#include "tests/fixtures/memory_tls.hpp"
+#include "tests/token/open_token.hpp"
 
+#include <csignal>
+#include <functional>
 #include <iostream>
+#include <optional>
 #include <set>
 
 #include <boost/test/unit_test.hpp>
+#include <openssl/conf.h>
+
+namespace fs = std::filesystem;
 
 using namespace stek;
 using namespace stek::attack;
@@ -93,4 +102,116 @@ BOOST_AUTO_TEST_CASE(files_and_stekd_s_process_are_closed_to_a_server_s_user) {
     BOOST_TEST((target.files() == before));
     BOOST_TEST(target.daemon->running());
     BOOST_TEST(target.control({"rotate"}).exit_code == 0);
+}
+
+namespace {
+
+/// What a server does that starts now, in a process of its own: a handshake that offers the session in a
+/// file, if it is there. A ticket that comes is left in another.
+struct Served {
+    bool done, resumed, ticket;
+    bool operator==(const Served&) const = default;
+};
+Served serve(const Target& target, const fs::path& offered, const fs::path& got) {
+    const auto conf = target.space.path() / "server.cnf";
+    test::write_file(conf, tests::provider_conf(target.section()));
+    const int status = tests::in_child([&] {
+        if (CONF_modules_load_file(conf.c_str(), nullptr, 0) != 1)
+            return 0;
+        const auto text = test::read_file(offered);
+        const auto* at = reinterpret_cast<const unsigned char*>(text.data());
+        const tests::Session session(
+            text.empty() ? nullptr : d2i_SSL_SESSION(nullptr, &at, static_cast<long>(text.size())));
+        const tests::Identity identity("www.stek.test");
+        const auto client = tests::client_ctx(TLS1_3_VERSION), server = tests::server_ctx(identity);
+        const auto shaken = tests::connect(client.get(), server.get(), session.get());
+        if (!shaken.ticket.empty()) {
+            std::vector<unsigned char> out(
+                static_cast<std::size_t>(i2d_SSL_SESSION(shaken.session.get(), nullptr)));
+            auto* to = out.data();
+            i2d_SSL_SESSION(shaken.session.get(), &to);
+            test::write_file(got, {reinterpret_cast<const char*>(out.data()), out.size()});
+        }
+        return 8 | (shaken.done ? 1 : 0) | (shaken.resumed ? 2 : 0) | (shaken.ticket.empty() ? 0 : 4);
+    });
+    BOOST_REQUIRE(WIFEXITED(status));
+    const int said = WEXITSTATUS(status);
+    BOOST_REQUIRE((said & 8) != 0);
+    return {(said & 1) != 0, (said & 2) != 0, (said & 4) != 0};
+}
+
+/// Runs `act` in a process of its own, logged in to the ticket token; what it returns, up to 255.
+int with_the_pin(const Target& target, const std::function<int(pkcs11::Session&)>& act) {
+    const int status = tests::in_child([&] {
+        ::setenv("SOFTHSM2_CONF", (target.directory / "softhsm2.conf").c_str(), 1);
+        auto session = tests::log_in(
+            tests::find_token("pkcs11:token=stekd-ticket?module-path=" + std::string(tests::softhsm_module)),
+            "file:" + (target.directory / "pins/ticket.pin").string());
+        return act(session);
+    });
+    BOOST_REQUIRE(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+std::vector<CK_OBJECT_HANDLE> in_token(pkcs11::Session& session,
+                                       std::optional<CK_OBJECT_CLASS> what = std::nullopt) {
+    pkcs11::Attributes pattern;
+    pattern.flag(CKA_TOKEN, true);
+    if (what)
+        pattern.number(CKA_CLASS, *what);
+    return session.find(pattern);
+}
+
+int destroy_all(pkcs11::Session& session) {
+    const auto all = in_token(session);
+    for (const auto object : all)
+        session.destroy(object);
+    return static_cast<int>(all.size());
+}
+
+}  // namespace
+
+// On an HSM its PIN is enough; on SoftHSM it takes the right to write its files as well. Threat model: an
+// outage, no key.
+BOOST_AUTO_TEST_CASE(with_the_ticket_token_s_pin_pairs_are_destroyed_and_no_key_is_had) {
+    const Target target;
+    const auto ticket = target.real_ticket();
+    const Prize prize(target.stek_of(ticket), ticket, Target::audience());
+    const auto first = target.space.path() / "first", next = target.space.path() / "next";
+    BOOST_TEST((serve(target, "", first) == Served{true, false, true}));
+    BOOST_TEST((serve(target, first, next) == Served{true, true, true}));
+
+    // Without the ring there are but the pairs.
+    const auto halves = 2 * target.ring()->records.size();
+    BOOST_TEST(with_the_pin(target, [&](pkcs11::Session& session) {
+        return in_token(session, CKO_PRIVATE_KEY).size() + in_token(session, CKO_PUBLIC_KEY).size() ==
+                           halves &&
+                       in_token(session).size() == halves
+                   ? 1
+                   : 0;
+    }));
+    // With it there is their use. What may be written is no key of stekd's.
+    auto pin = test::read_file(target.directory / "pins/ticket.pin");
+    pin.erase(pin.find_last_not_of('\n') + 1);
+    Judge judge(prize);
+    judge.run("root", {"worker", tests::softhsm_module, target.ring_file(), pin}, target.environment());
+    judge.print();
+    BOOST_TEST(judge.attempts() >= 80U);
+    for (const Tried& row : judge.tried()) {
+        BOOST_TEST(!prize.is_in(row.bytes), row.group << ": " << row.name);
+        for (const char* group : {"unwrap", "oracle", "pair", "STEK", "copy"})
+            BOOST_TEST((row.group != group || row.verdict != Verdict::succeeded),
+                       row.group << ": " << row.name << ": " << row.use);
+    }
+    BOOST_TEST(judge.count(Verdict::succeeded, "set") > 0U, "nothing could be written");
+
+    // An outage, until stekd makes pairs anew.
+    target.daemon->signal(SIGSTOP);
+    BOOST_TEST(with_the_pin(target, destroy_all) > 0);
+    BOOST_TEST((serve(target, first, next) == Served{true, false, false}));
+    target.daemon->signal(SIGCONT);
+    const auto rotated = target.control({"rotate"});
+    BOOST_TEST(rotated.exit_code == 0, rotated.output);
+    BOOST_TEST((serve(target, first, next) == Served{true, false, true}));
+    BOOST_TEST((serve(target, next, next) == Served{true, true, true}));
 }
