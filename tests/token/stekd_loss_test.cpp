@@ -1,8 +1,11 @@
 // What is lost, wrong or hung while stekd runs: it notices at once, and goes on or ends when asked.
 #define BOOST_TEST_MODULE stekd_loss
 #include "expect.hpp"
+#include "open_token.hpp"
 #include "provider/ring_file.hpp"
+#include "provider/ticket_token.hpp"
 #include "stekd_instance.hpp"
+#include "tests/fixtures/child.hpp"
 #include "tests/fixtures/faulty_module.hpp"
 
 #include <boost/test/unit_test.hpp>
@@ -286,22 +289,37 @@ BOOST_AUTO_TEST_CASE(a_clock_that_jumps_ahead_and_back_costs_no_key) {
     BOOST_TEST(sealing_record(*instance.ring(), time(nullptr), 0) != nullptr);
 }
 
+namespace {
+
+/// The wall clock of a stekd that runs, and nothing else.
+class FakeClock {
+  public:
+    explicit FakeClock(const StekdInstance& instance) : file_(instance.space.path() / "clock") { set(0); }
+    void set(int days) const {
+        write_file(file_.string() + ".new", (days < 0 ? "" : "+") + std::to_string(days) + "d\n");
+        fs::rename(file_.string() + ".new", file_);
+    }
+    [[nodiscard]] Environment environment() const {
+        return {{"LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"},
+                {"FAKETIME_TIMESTAMP_FILE", file_},
+                {"FAKETIME_NO_CACHE", "1"},
+                {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}};
+    }
+
+  private:
+    fs::path file_;
+};
+
+}  // namespace
+
 BOOST_AUTO_TEST_CASE(a_clock_that_jumps_under_a_running_one_costs_no_key) {
     StekdInstance instance;
-    const auto clock = instance.space.path() / "clock";
-    const auto set_clock = [&](const std::string& shift) {
-        write_file(clock.string() + ".new", shift + "\n");
-        fs::rename(clock.string() + ".new", clock);
-    };
-    set_clock("+0");
-    instance.start({{"LD_PRELOAD", "/usr/$LIB/faketime/libfaketimeMT.so.1"},
-                    {"FAKETIME_TIMESTAMP_FILE", clock},
-                    {"FAKETIME_NO_CACHE", "1"},
-                    {"FAKETIME_DONT_FAKE_MONOTONIC", "1"}});
+    const FakeClock clock(instance);
+    instance.start(clock.environment());
     BOOST_REQUIRE(instance.says("ready"));
     const auto before = instance.ring();
     for (const int days : {10, -10, 0}) {
-        set_clock((days < 0 ? "" : "+") + std::to_string(days) + "d");
+        clock.set(days);
         // The kernel's own clock did not move, so nobody wakes the daemon; a reload does.
         instance.daemon->signal(SIGHUP);
         const auto there = [&] { return time(nullptr) + days * 86400; };
@@ -337,4 +355,47 @@ BOOST_AUTO_TEST_CASE(a_reload_gives_a_new_reader_its_rights_at_once) {
                        path << ":\n"
                             << rights(path));
     BOOST_TEST(instance.ring()->generation == generation);
+}
+
+namespace {
+
+/// How many of that ring's keys the ticket token unwraps; asked in a process of its own.
+std::size_t unwrapped(const StekdInstance& instance, const KeyRing& ring) {
+    const int status = tests::in_child([&] {
+        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
+        const auto token =
+            tests::find_token("pkcs11:token=stekd-ticket?module-path=" + std::string(tests::softhsm_module));
+        int opened = 0;
+        for (const auto& record : ring.records)
+            try {
+                pkcs11::Session session(token, pkcs11::Access::read_only);
+                (void)unwrap_stek(session, *record);
+                ++opened;
+            } catch (const pkcs11::TokenError&) {  // its pair is not there
+            }
+        return opened;
+    });
+    BOOST_REQUIRE(WIFEXITED(status));
+    return static_cast<std::size_t>(WEXITSTATUS(status));
+}
+
+}  // namespace
+
+// Threat model: who keeps a ring and sets the clock back, so that its keys shall not be over.
+BOOST_AUTO_TEST_CASE(an_old_ring_opens_nothing_though_the_clock_is_set_back) {
+    StekdInstance instance(2, 2);
+    const FakeClock clock(instance);
+    instance.start(clock.environment());
+    BOOST_REQUIRE(instance.says("ready"));
+    const auto old = instance.ring();
+    BOOST_TEST(old->records.size() >= 2U);
+    BOOST_TEST(unwrapped(instance, *old) == old->records.size());
+    clock.set(-1);
+    reload(instance, "configuration read anew");
+    // By that date they open for a day.
+    for (const auto& record : old->records)
+        BOOST_TEST(opening_record(*old, record->name, time(nullptr) - 86400 / 2) != nullptr);
+    BOOST_TEST(instance.says("key pair destroyed"), instance.log());
+    BOOST_TEST(eventually([&] { return unwrapped(instance, *old) == 0; }, 30s), instance.log());
+    BOOST_TEST(instance.daemon->running());
 }
