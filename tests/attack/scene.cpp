@@ -30,12 +30,12 @@ fs::path Target::ticket_directory() const {
     return daemon::softhsm_token_directory(directory / "softhsm2.conf", ring()->token_serial);
 }
 
-std::map<std::string, std::string> Target::section() const {
+std::map<std::string, std::string> Target::section_for(const test::StekdInstance& instance) {
     return {{"module", STEK_MODULE},
             {"activate", "1"},
             {"token", "pkcs11:token=stekd-ticket?module-path=" + std::string(tests::softhsm_module)},
-            {"module-config", directory / "softhsm2.conf"},
-            {"keyring", ring_file()},
+            {"module-config", instance.directory / "softhsm2.conf"},
+            {"keyring", instance.ring_file()},
             {"attach", "yes"},
             {"audience", "only:attack"}};
 }

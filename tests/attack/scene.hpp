@@ -17,7 +17,8 @@ class Target : public test::StekdInstance {
     Target();
     [[nodiscard]] std::filesystem::path ticket_directory() const;
     /// The provider's section for a server of this instance; its audience is the one below.
-    [[nodiscard]] std::map<std::string, std::string> section() const;
+    [[nodiscard]] std::map<std::string, std::string> section() const { return section_for(*this); }
+    [[nodiscard]] static std::map<std::string, std::string> section_for(const test::StekdInstance& instance);
     [[nodiscard]] static Audience audience();
     /// One that a server with the provider sends, made in a process of its own.
     [[nodiscard]] std::vector<std::uint8_t> real_ticket() const;

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <set>
 
@@ -106,15 +107,18 @@ BOOST_AUTO_TEST_CASE(files_and_stekd_s_process_are_closed_to_a_server_s_user) {
 
 namespace {
 
+using Instance = test::StekdInstance;
+using Section = std::map<std::string, std::string>;
+
 /// What a server does that starts now, in a process of its own: a handshake that offers the session in a
 /// file, if it is there. A ticket that comes is left in another.
 struct Served {
     bool done, resumed, ticket;
     bool operator==(const Served&) const = default;
 };
-Served serve(const Target& target, const fs::path& offered, const fs::path& got) {
-    const auto conf = target.space.path() / "server.cnf";
-    test::write_file(conf, tests::provider_conf(target.section()));
+Served serve(const Instance& instance, const Section& section, const fs::path& offered, const fs::path& got) {
+    const auto conf = instance.space.path() / "server.cnf";
+    test::write_file(conf, tests::provider_conf(section));
     const int status = tests::in_child([&] {
         if (CONF_modules_load_file(conf.c_str(), nullptr, 0) != 1)
             return 0;
@@ -141,12 +145,12 @@ Served serve(const Target& target, const fs::path& offered, const fs::path& got)
 }
 
 /// Runs `act` in a process of its own, logged in to the ticket token; what it returns, up to 255.
-int with_the_pin(const Target& target, const std::function<int(pkcs11::Session&)>& act) {
+int with_the_pin(const Instance& instance, const std::function<int(pkcs11::Session&)>& act) {
     const int status = tests::in_child([&] {
-        ::setenv("SOFTHSM2_CONF", (target.directory / "softhsm2.conf").c_str(), 1);
+        ::setenv("SOFTHSM2_CONF", (instance.directory / "softhsm2.conf").c_str(), 1);
         auto session = tests::log_in(
             tests::find_token("pkcs11:token=stekd-ticket?module-path=" + std::string(tests::softhsm_module)),
-            "file:" + (target.directory / "pins/ticket.pin").string());
+            "file:" + (instance.directory / "pins/ticket.pin").string());
         return act(session);
     });
     BOOST_REQUIRE(WIFEXITED(status));
@@ -178,8 +182,8 @@ BOOST_AUTO_TEST_CASE(with_the_ticket_token_s_pin_pairs_are_destroyed_and_no_key_
     const auto ticket = target.real_ticket();
     const Prize prize(target.stek_of(ticket), ticket, Target::audience());
     const auto first = target.space.path() / "first", next = target.space.path() / "next";
-    BOOST_TEST((serve(target, "", first) == Served{true, false, true}));
-    BOOST_TEST((serve(target, first, next) == Served{true, true, true}));
+    BOOST_TEST((serve(target, target.section(), "", first) == Served{true, false, true}));
+    BOOST_TEST((serve(target, target.section(), first, next) == Served{true, true, true}));
 
     // Without the ring there are but the pairs.
     const auto halves = 2 * target.ring()->records.size();
@@ -208,10 +212,48 @@ BOOST_AUTO_TEST_CASE(with_the_ticket_token_s_pin_pairs_are_destroyed_and_no_key_
     // An outage, until stekd makes pairs anew.
     target.daemon->signal(SIGSTOP);
     BOOST_TEST(with_the_pin(target, destroy_all) > 0);
-    BOOST_TEST((serve(target, first, next) == Served{true, false, false}));
+    BOOST_TEST((serve(target, target.section(), first, next) == Served{true, false, false}));
     target.daemon->signal(SIGCONT);
     const auto rotated = target.control({"rotate"});
     BOOST_TEST(rotated.exit_code == 0, rotated.output);
-    BOOST_TEST((serve(target, first, next) == Served{true, false, true}));
-    BOOST_TEST((serve(target, next, next) == Served{true, true, true}));
+    BOOST_TEST((serve(target, target.section(), first, next) == Served{true, false, true}));
+    BOOST_TEST((serve(target, target.section(), next, next) == Served{true, true, true}));
+}
+
+// As with an HSM, where pairs are private: stekd and servers log in. Threat model: an outage, no key.
+BOOST_AUTO_TEST_CASE(who_changes_the_ticket_token_s_pin_makes_an_outage) {
+    Instance instance;
+    const auto pin_file = instance.directory / "pins/ticket.pin";
+    const auto pin_source = "&pin-source=file:" + pin_file.string();
+    auto section = Target::section_for(instance);
+    instance.edit("uri = \"" + section["token"], "uri = \"" + section["token"] + pin_source);
+    instance.edit("private_pairs = false", "private_pairs = true");
+    instance.edit("remake_pins", "# remake_pins");
+    section["token"] += pin_source;
+    const auto first = instance.space.path() / "first", next = instance.space.path() / "next";
+    instance.start();
+    BOOST_TEST_REQUIRE(instance.says("ready"), instance.log());
+    BOOST_TEST((serve(instance, section, "", first) == Served{true, false, true}));
+    BOOST_TEST((serve(instance, section, first, next) == Served{true, true, true}));
+
+    auto old = test::read_file(pin_file);
+    old.erase(old.find_last_not_of('\n') + 1);
+    std::string changed = "changed";
+    BOOST_TEST(with_the_pin(instance, [&](pkcs11::Session& session) {
+        const auto as_text = [](std::string& text) { return reinterpret_cast<CK_UTF8CHAR_PTR>(text.data()); };
+        return session.shared_token()->module().functions().C_SetPIN(
+                   session.handle(), as_text(old), old.size(), as_text(changed), changed.size()) == CKR_OK
+                   ? 1
+                   : 0;
+    }));
+    BOOST_TEST((serve(instance, section, first, next) == Served{true, false, false}));
+    instance.daemon->stop();
+    instance.start();
+    BOOST_TEST(instance.says("CKR_PIN_INCORRECT"), instance.log());
+
+    // Whoever has the true one ends it, and the keys are still there.
+    test::write_file(pin_file, changed);
+    instance.start();
+    BOOST_TEST_REQUIRE(instance.says("ready"), instance.log());
+    BOOST_TEST((serve(instance, section, first, next) == Served{true, true, true}));
 }
