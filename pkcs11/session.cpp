@@ -105,11 +105,12 @@ CK_OBJECT_HANDLE Session::unwrap(CK_MECHANISM& mechanism, CK_OBJECT_HANDLE key, 
 std::vector<std::uint8_t> Session::wrap(CK_MECHANISM& mechanism, CK_OBJECT_HANDLE wrapping,
                                         CK_OBJECT_HANDLE key) {
     static constexpr const char* call = "C_WrapKey";
+    constexpr CK_ULONG largest = 65536;
     // Asked for the size alone, SoftHSM wraps as well. An RSA key of 8192 bits makes no more of it than this.
     std::vector<std::uint8_t> wrapped(1024);
     CK_ULONG size = wrapped.size();
     CK_RV rv = functions(call).C_WrapKey(handle_, &mechanism, wrapping, key, wrapped.data(), &size);
-    if (rv == CKR_BUFFER_TOO_SMALL) {
+    if (rv == CKR_BUFFER_TOO_SMALL && size > wrapped.size() && size <= largest) {
         wrapped.resize(size);
         rv = functions(call).C_WrapKey(handle_, &mechanism, wrapping, key, wrapped.data(), &size);
     }

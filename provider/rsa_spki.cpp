@@ -126,10 +126,14 @@ RsaNumbers rsa_numbers_of(Bytes spki) {
     auto numbers = numbers_in_spki(spki);
     if (!numbers)
         throw std::invalid_argument(not_rsa);
+    static const std::vector<std::uint8_t> one{1};
     const auto bits = bits_of(numbers->modulus);
     if (bits < smallest_modulus || bits > largest_modulus)
         throw std::invalid_argument("wrap key: an RSA key of " + std::to_string(bits) +
                                     " bits, 2048 to 8192 are taken");
+    // Who has the key wrapped to an exponent of 1 has it in the clear.
+    if (numbers->exponent.empty() || (numbers->exponent.back() & 1) == 0 || numbers->exponent == one)
+        throw std::invalid_argument("wrap key: an RSA key with an exponent that is even or 1");
     return std::move(*numbers);
 }
 

@@ -22,7 +22,8 @@ using EvpPkey = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 struct RsaNumbers {
     std::vector<std::uint8_t> modulus, exponent;
 };
-/// Throws std::invalid_argument unless `spki` is exactly one RSA key of 2048 to 8192 bits.
+/// Throws std::invalid_argument unless `spki` is exactly one RSA key of 2048 to 8192 bits, with an odd
+/// exponent that is not 1.
 RsaNumbers rsa_numbers_of(Bytes spki);
 /// The same as a key.
 EvpPkey parse_rsa_spki(Bytes spki);

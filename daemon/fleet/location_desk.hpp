@@ -7,9 +7,11 @@
 #include "daemon/fleet/location_memory.hpp"
 #include "daemon/fleet/vault_work.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,16 @@ class Alarms {
     std::set<std::string> told_;
     std::vector<std::string> news_;
 };
+
+/// Values asked for at a time: what an engine answers is then in memory at once.
+inline constexpr std::size_t read_together = 64;
+
+/// In blocks of at most `size`.
+template <class T, class Act>
+void in_blocks(std::span<T> all, std::size_t size, const Act& act) {
+    for (; !all.empty(); all = all.subspan(std::min(all.size(), size)))
+        act(all.first(std::min(all.size(), size)));
+}
 
 struct ListedMachine {
     const Party* party;

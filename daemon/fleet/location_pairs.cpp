@@ -5,11 +5,11 @@
 #include <algorithm>
 
 namespace stek::fleet {
+
 void OfferedPairs::begin_run(std::uint64_t first_epoch) {
-    const PartyList* list = desk_->lists.machines();
-    if (const auto serial = list != nullptr ? list->serial : 0; serial != serial_) {
+    if (const auto list = sha256_of(desk_->lists.machines_frame()); list != list_) {
         judged_.clear();
-        serial_ = serial;
+        list_ = list;
     }
     judged_.erase(judged_.begin(), judged_.lower_bound(first_epoch));
     look_at_those_before(first_epoch);
@@ -23,9 +23,11 @@ void OfferedPairs::look_at_those_before(std::uint64_t first_epoch) {
         const auto epoch = parse_epoch(std::string_view(name).substr(name.rfind('.') + 1));
         return !epoch || *epoch >= first_epoch;
     });
-    desk_->engine.read_ahead(desk_->bucket(), names);
-    for (const auto& name : names)
-        (void)desk_->find(desk_->bucket(), name);
+    in_blocks(std::span(names), read_together, [this](std::span<std::string> block) {
+        desk_->engine.read_ahead(desk_->bucket(), {block.begin(), block.end()});
+        for (const auto& name : block)
+            (void)desk_->find(desk_->bucket(), name);
+    });
 }
 
 void OfferedPairs::read_ahead(std::span<const ListedMachine> machines, std::uint64_t first_epoch) {
@@ -49,13 +51,13 @@ std::optional<MachinePair> OfferedPairs::other_than(const PairId* known, const L
         (void)peek_frame(*frame, Kind::pair, desk_->self.fleet);
         if (known != nullptr && peek_pair_id(body_of(*frame)) == *known)
             return {};
-        if (const auto digest = sha256_of(*frame); judged.frame != digest)
+        if (const auto digest = sha256_of(*frame); judged.frame != digest) {
             judged = {digest, false};
-        else
-            return judged.is_good ? std::optional(decode_pair(body_of(*frame))) : std::nullopt;
-        auto pair = open(*frame, *machine.party, first_epoch);
-        judged.is_good = true;
-        return pair;
+            auto pair = open(*frame, *machine.party, first_epoch);
+            judged.is_good = true;
+            return pair;
+        }
+        return judged.is_good ? std::optional(decode_pair(body_of(*frame))) : std::nullopt;
     } catch (const FrameError& error) {
         desk_->alarms.raise(name + " is not used: " + error.what());
     }

@@ -37,7 +37,7 @@ class OfferedPairs {
     [[nodiscard]] MachinePair open(Bytes frame, const Party& machine, std::uint64_t first_epoch) const;
 
     LocationDesk* desk_;
-    std::uint64_t serial_ = 0;  ///< of the list that these were judged by, and have their places from
+    Digest list_{};  ///< of the list's frame that these were judged by, and have their places from
     std::map<std::uint64_t, std::vector<Judged>> judged_;  ///< by epoch and machine
 };
 

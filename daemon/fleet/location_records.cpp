@@ -16,20 +16,10 @@ namespace {
 // many, it no longer counts. More in one call would only hold the vault's session for longer.
 constexpr std::size_t derived_together = 64;
 
-/// Asked for at a time: what an engine answers is then in memory at once.
-constexpr std::size_t read_together = 64;
-
 using State = RecordLedger::State;
 
 std::uint64_t serial_of(const PartyList* list) noexcept {
     return list != nullptr ? list->serial : 0;
-}
-
-/// In blocks of at most so many.
-template <class T, class Act>
-void in_blocks(std::span<T> all, std::size_t size, const Act& act) {
-    for (; !all.empty(); all = all.subspan(std::min(all.size(), size)))
-        act(all.first(std::min(all.size(), size)));
 }
 
 }  // namespace
@@ -39,9 +29,15 @@ void RecordDesk::serve(std::int64_t now, const daemon::Policy& policy) {
     begin_run(works, now, policy);
     for (const auto& work : works)
         serve_key(work);
-    for (const KeyId key : std::set(desk_->memory().revoked))  // a copy: counters are remembered meanwhile
-        if (now < epoch_window(key.epoch, policy).open_until)
-            revoke_everywhere(key, policy);
+    for (const KeyId key : revoked(now, policy))
+        revoke_everywhere(key, policy);
+}
+
+/// Those that are not over.
+std::set<KeyId> RecordDesk::revoked(std::int64_t now, const daemon::Policy& policy) const {
+    auto keys = desk_->memory().revoked;
+    std::erase_if(keys, [&](KeyId key) { return epoch_window(key.epoch, policy).open_until <= now; });
+    return keys;
 }
 
 std::vector<RecordDesk::Work> RecordDesk::due(std::int64_t now, const daemon::Policy& policy) const {
@@ -54,14 +50,14 @@ std::vector<RecordDesk::Work> RecordDesk::due(std::int64_t now, const daemon::Po
 }
 
 void RecordDesk::begin_run(const std::vector<Work>& works, std::int64_t now, const daemon::Policy& policy) {
-    std::set<KeyId> keys = desk_->memory().revoked;
+    auto keys = revoked(now, policy);
     for (const auto& work : works)
         keys.insert(work.key);
     const PartyList* list = desk_->lists.machines();
-    if (ledger_.begin_run({serial_of(desk_->lists.fleet()), serial_of(list), policy.epoch_at(now)},
-                          list != nullptr ? std::span(list->parties) : std::span<const Party>(),
-                          std::vector(keys.begin(), keys.end()),
-                          desk_->engine.list(desk_->bucket(), all_records)))
+    if (ledger_.begin_run(
+            {serial_of(desk_->lists.fleet()), sha256_of(desk_->lists.machines_frame()), policy.epoch_at(now)},
+            list != nullptr ? std::span(list->parties) : std::span<const Party>(),
+            std::vector(keys.begin(), keys.end()), desk_->engine.list(desk_->bucket(), all_records)))
         names_.clear();
     pairs_.begin_run(first_epoch_of_pair(policy.epoch_at(now), policy));
     machines_ = active().size();
@@ -77,50 +73,61 @@ std::vector<ListedMachine> RecordDesk::active() const {
 }
 
 void RecordDesk::serve_key(const Work& work) {
-    if (hours_->hourly(work.key) == nullptr)
+    const auto may_be_derived = [&] { return hours_->hourly(work.key) != nullptr; };
+    if (!may_be_derived())
         return;
-    // All of them before any is made: one may say that the key is revoked.
-    read_those_of(work.key);
-    if (hours_->hourly(work.key) == nullptr)
-        return;
+    // One may say that the key is revoked: all that are unread are read before any is made, and what was good
+    // in an earlier run is read again.
+    const auto known = in_state(State::good, work.key);
+    read(in_state(State::unread, work.key), work.key);
+    bool is_known_anew = false;
+    const auto derive_all = [&](std::span<const Job> jobs) {
+        if (!std::exchange(is_known_anew, true))
+            read(known, work.key);
+        if (may_be_derived())
+            derive_for(jobs, jobs.front().pair.oaep, work);
+    };
     std::map<OaepHash, std::vector<Job>> jobs;
     const auto machines = active();
     in_blocks(std::span(machines), read_together, [&](std::span<const ListedMachine> block) {
+        if (!may_be_derived())
+            return;
         pairs_.read_ahead(block, work.first_epoch_of_pair);
         for (const auto& machine : block) {
             auto pair = pair_for(machine, work);
-            if (!pair || hours_->hourly(work.key) == nullptr)
+            if (!pair)
                 continue;
-            const auto oaep = pair->oaep;
-            auto& of_hash = jobs[oaep];
+            auto& of_hash = jobs[pair->oaep];
             of_hash.push_back({machine, std::move(*pair)});
             if (of_hash.size() == derived_together)
-                derive_for(std::exchange(of_hash, {}), oaep, work);
+                derive_all(std::exchange(of_hash, {}));
         }
     });
     for (const auto& [oaep, of_hash] : jobs)
-        if (!of_hash.empty() && hours_->hourly(work.key) != nullptr)
-            derive_for(of_hash, oaep, work);
+        if (!of_hash.empty())
+            derive_all(of_hash);
 }
 
 /// Nothing if it has its record.
 std::optional<MachinePair> RecordDesk::pair_for(const ListedMachine& machine, const Work& work) {
     const auto& entry = ledger_.of(work.key, machine.at);
     const bool is_good = entry.state == State::good;
-    auto pair = pairs_.other_than(is_good ? &entry.pair : nullptr, machine, work.first_epoch_of_pair);
+    auto pair = pairs_.other_than(is_good ? &entry.mark : nullptr, machine, work.first_epoch_of_pair);
     // A machine that was booted: another vault may have seen it first.
     if (pair && is_good)
         read(machine, work.key);
-    const bool has_it = pair && entry.state == State::good && entry.pair == pair->pair;
+    const bool has_it = pair && entry.state == State::good && entry.mark == pair->pair;
     return has_it ? std::nullopt : std::move(pair);
 }
 
-void RecordDesk::read_those_of(KeyId key) {
+std::vector<ListedMachine> RecordDesk::in_state(State state, KeyId key) {
     auto machines = active();
-    std::erase_if(machines, [&](const ListedMachine& machine) {
-        return ledger_.of(key, machine.at).state != State::unread;
-    });
-    in_blocks(std::span(machines), read_together, [&](std::span<ListedMachine> block) {
+    std::erase_if(machines, [&](const auto& machine) { return ledger_.of(key, machine.at).state != state; });
+    return machines;
+}
+
+void RecordDesk::read(std::span<const ListedMachine> machines, KeyId key) {
+    in_blocks(machines, read_together, [&](std::span<const ListedMachine> block) {
         std::vector<std::string> names;
         for (const auto& machine : block)
             names.push_back(record_key(machine.party->name, key));
@@ -132,26 +139,32 @@ void RecordDesk::read_those_of(KeyId key) {
 
 void RecordDesk::read(const ListedMachine& machine, KeyId key) {
     auto& entry = ledger_.of(key, machine.at);
-    entry = {};
-    if (const auto frame = desk_->find(desk_->bucket(), record_key(machine.party->name, key)))
-        judge(*frame, machine, key, entry);
-    if (entry.state == State::revoked)
+    const auto before = std::exchange(entry, {State::unread, {}});
+    const auto frame = desk_->find(desk_->bucket(), record_key(machine.party->name, key));
+    const bool is_the_same =
+        frame && before.state == State::revoked && RecordLedger::mark_of(*frame) == before.mark;
+    const auto found = is_the_same ? before : frame ? judge(*frame, machine, key) : RecordLedger::Entry{};
+    // It is read once more if that cannot be remembered.
+    if (found.state == State::revoked)
         adopt_revocation(key);
+    entry = found;
 }
 
 // What is not good is not told: of a vault that was retired since, or half of a file, it is made anew.
-void RecordDesk::judge(Bytes frame, const ListedMachine& machine, KeyId key, RecordLedger::Entry& entry) {
+RecordLedger::Entry RecordDesk::judge(Bytes frame, const ListedMachine& machine, KeyId key) {
     try {
         const Party* signer = nullptr;
         const auto record =
             decode_record(desk_->lists.open(frame, Kind::record, Role::vault, desk_->self.location, signer));
         if (record.machine != machine.party->number || record.location != desk_->self.location ||
             record.key != key)
-            return;
-        if (!record.revoked)
-            compare_name(key, record.name);
-        entry = {record.revoked ? State::revoked : State::good, record.pair};
+            return {};
+        if (record.revoked)
+            return {State::revoked, RecordLedger::mark_of(frame)};
+        compare_name(key, record.name);
+        return {State::good, record.pair};
     } catch (const FrameError&) {
+        return {};
     }
 }
 
@@ -245,10 +258,12 @@ Engine::Item RecordDesk::item_of(const Party& machine, const MachineRecord& reco
             desk_->self.sign(Kind::record, desk_->own_number(), encode_record(record))};
 }
 
+// Read in each run: what another vault was making meanwhile may have come after it.
 void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {
-    read_those_of(key);
+    const auto machines = active();
+    read(machines, key);
     const Window window = epoch_window(key.epoch, policy);
-    for (const auto& machine : active()) {
+    for (const auto& machine : machines) {
         auto& entry = ledger_.of(key, machine.at);
         if (entry.state == State::revoked)
             continue;
@@ -264,7 +279,7 @@ void RecordDesk::revoke_everywhere(KeyId key, const daemon::Policy& policy) {
         record.revoked = true;
         const auto item = item_of(*machine.party, record);
         desk_->engine.put(desk_->bucket(), item.key, item.value);
-        entry = {State::revoked, {}};
+        entry = {State::revoked, RecordLedger::mark_of(item.value)};
     }
 }
 

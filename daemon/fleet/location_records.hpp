@@ -9,6 +9,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,15 +42,17 @@ class RecordDesk {
         std::uint64_t period = 0, first_epoch_of_pair = 0;
     };
 
+    [[nodiscard]] std::set<KeyId> revoked(std::int64_t now, const daemon::Policy& policy) const;
     [[nodiscard]] std::vector<Work> due(std::int64_t now, const daemon::Policy& policy) const;
     void begin_run(const std::vector<Work>& works, std::int64_t now, const daemon::Policy& policy);
     void serve_key(const Work& work);
     void revoke_everywhere(KeyId key, const daemon::Policy& policy);
     [[nodiscard]] std::vector<ListedMachine> active() const;
     std::optional<MachinePair> pair_for(const ListedMachine& machine, const Work& work);
-    void read_those_of(KeyId key);
+    [[nodiscard]] std::vector<ListedMachine> in_state(RecordLedger::State state, KeyId key);
+    void read(std::span<const ListedMachine> machines, KeyId key);
     void read(const ListedMachine& machine, KeyId key);
-    void judge(Bytes frame, const ListedMachine& machine, KeyId key, RecordLedger::Entry& entry);
+    RecordLedger::Entry judge(Bytes frame, const ListedMachine& machine, KeyId key);
     void adopt_revocation(KeyId key);
     bool derive(std::span<const Job> jobs, OaepHash oaep, KeyId key, WrappedSteks& out);
     void derive_for(std::span<const Job> jobs, OaepHash oaep, const Work& work);

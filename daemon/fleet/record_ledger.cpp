@@ -7,6 +7,12 @@
 
 namespace stek::fleet {
 
+RecordLedger::Mark RecordLedger::mark_of(Bytes frame) {
+    Mark mark;
+    std::ranges::copy(Bytes(sha256_of(frame)).first(mark.size()), mark.begin());
+    return mark;
+}
+
 bool RecordLedger::begin_run(const Premises& premises, std::span<const Party> machines,
                              std::span<const daemon::KeyId> keys, const std::vector<std::string>& names) {
     const auto name_at = [machines](std::size_t at) -> const std::string& { return machines[at].name; };

@@ -19,12 +19,16 @@ class TicketWalk {
         unsigned not_resumed = 0;  ///< of the tickets that were offered, one for each full handshake
         unsigned without = 0;      ///< full handshakes that gave no ticket
     };
-    /// Until `tickets` have come, or some more. Throws if a handshake fails, or if none comes for so long.
+    /// Until `tickets` have come, or some more. Throws if a handshake fails, or if none comes for too long.
     Result seal(unsigned tickets) {
         Result result;
-        auto last_came = Clock::now();
+        struct Client {
+            SSL_CTX* context;
+            Clock::time_point last_came;
+        };
+        Client clients[] = {{client13_.get(), Clock::now()}, {client12_.get(), Clock::now()}};
         while (result.sealed < tickets)
-            for (SSL_CTX* client : {client13_.get(), client12_.get()}) {
+            for (auto& [client, last_came] : clients) {
                 const Handshake full = checked(connect(client, server_.get(), nullptr, "a.example"));
                 result.sealed += full.tickets;
                 if (full.tickets == 0) {

@@ -374,3 +374,27 @@ BOOST_FIXTURE_TEST_CASE(a_failure_of_any_call_leaves_no_session_open, Fixture) {
     // C_OpenSession was made to fail once, and was then not to be closed.
     BOOST_TEST(faulty.calls("C_OpenSession") - 1 == faulty.calls("C_CloseSession"));
 }
+
+BOOST_FIXTURE_TEST_CASE(a_wrapped_key_may_need_more_room, Fixture) {
+    Session keys = logged_in();
+    auto key_template = aes_key(true);
+    const auto key = keys.generate_key(key_gen, key_template);
+    CK_MECHANISM pair_gen{CKM_RSA_PKCS_KEY_PAIR_GEN, nullptr, 0},
+        with_padding{CKM_AES_KEY_WRAP_PAD, nullptr, 0};
+    Attributes public_half, private_half;
+    public_half.number(CKA_MODULUS_BITS, 2048).bytes(CKA_PUBLIC_EXPONENT, std::vector<std::uint8_t>{1, 0, 1});
+    private_half.flag(CKA_EXTRACTABLE, true).flag(CKA_TOKEN, false);
+    const auto pair = keys.generate_key_pair(pair_gen, public_half, private_half);
+    const auto before = faulty.calls("C_WrapKey");
+    BOOST_TEST(keys.wrap(key_wrap, key, key).size() < 100U);
+    BOOST_TEST(faulty.calls("C_WrapKey") == before + 1);
+    BOOST_TEST(keys.wrap(with_padding, key, pair.private_key).size() > 1024U);
+    BOOST_TEST(faulty.calls("C_WrapKey") == before + 3);
+
+    // One that asks for more and does not say how much.
+    faulty.fail("C_WrapKey", CKR_BUFFER_TOO_SMALL);
+    BOOST_CHECK_EXCEPTION(keys.wrap(key_wrap, key, key), Error, [](const Error& error) {
+        return error.rv() == CKR_BUFFER_TOO_SMALL &&
+               std::string(error.what()).find("C_WrapKey") != std::string::npos;
+    });
+}

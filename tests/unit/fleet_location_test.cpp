@@ -2,6 +2,7 @@
 #define BOOST_TEST_MODULE fleet_location
 #include "daemon/fleet/directory_engine.hpp"
 #include "daemon/fleet/engine_keys.hpp"
+#include "daemon/fleet/list_changes.hpp"
 #include "daemon/fleet/location.hpp"
 #include "daemon/hpke_error.hpp"
 #include "tests/fixtures/full_length.hpp"
@@ -540,6 +541,77 @@ BOOST_FIXTURE_TEST_CASE(a_retired_machine_gets_nothing_more, Fleet) {
     BOOST_TEST(site.location->report().machines == 1U);
 }
 
+namespace {
+
+/// Vaults that do not see each other have both signed the next list of machines. The first vault's goes
+/// before.
+struct SplitFleet : Fleet {
+    SplitFleet() {
+        mint(start);
+        second.run(at(start));
+        by_first = by_second = *second.lists->machines();
+        ++by_first.serial;
+        ++by_second.serial;
+    }
+    void put(const SceneParty& vault, const PartyList& list) {
+        real->put(scene.bucket(), KnownLists::machines_key,
+                  list_frame(scene.id(), vault.entry.number, vault.self.signing.key.get(), list));
+    }
+    void heal() {
+        put(vault2, by_second);
+        second.run(at(start, 120));
+        BOOST_TEST((*second.lists->machines() == by_second));
+        put(vault1, by_first);
+        second.run(at(start, 180));
+        BOOST_TEST((*second.lists->machines() == by_first));
+    }
+    Site second = site(vault2);
+    PartyList by_first, by_second;
+};
+
+}  // namespace
+
+BOOST_FIXTURE_TEST_CASE(the_list_that_goes_before_may_have_fewer_machines, SplitFleet) {
+    for (const auto* name : {"web-0", "aaa"})
+        by_second.parties.push_back(scene.add_machine(name).entry);
+    heal();
+    second.run(at(start, 240));
+    BOOST_TEST(second.location->report().machines == by_first.parties.size());
+}
+
+BOOST_FIXTURE_TEST_CASE(the_list_that_goes_before_may_have_more_machines, SplitFleet) {
+    for (const auto* name : {"web-0", "web-3"}) {
+        auto& machine = scene.add_machine(name);
+        by_first.parties.push_back(machine.entry);
+        scene.offer(machine, start, 50);
+    }
+    heal();
+    const auto derived = second.acts("derive");
+    const auto there = real->get(scene.bucket(), record_key("web-3", {start, 0}));
+    BOOST_TEST(there.has_value());
+    for (const unsigned second_of_epoch : {240U, 300U})
+        second.run(at(start, second_of_epoch));
+    BOOST_TEST(second.acts("derive") == derived);
+    BOOST_TEST((real->get(scene.bucket(), record_key("web-3", {start, 0})) == there));
+}
+
+BOOST_FIXTURE_TEST_CASE(a_pair_that_was_good_for_a_machine_is_not_good_for_the_next_in_its_place,
+                        SplitFleet) {
+    auto &web7 = scene.add_machine("web-7"), &web8 = scene.add_machine("web-8");
+    web7.entry.number = web8.entry.number = by_first.parties.back().number + 1;
+    by_second.parties.push_back(web7.entry);
+    by_first.parties.push_back(web8.entry);
+    scene.offer(web7, start, 77);
+    put(vault2, by_second);
+    second.run(at(start, 120));
+    BOOST_TEST(real->get(scene.bucket(), record_key("web-7", {start, 0})).has_value());
+    put(vault1, by_first);
+    real->put(scene.bucket(), pair_key("web-8", start), *real->get(scene.bucket(), pair_key("web-7", start)));
+    second.run(at(start, 180));
+    BOOST_TEST(!real->get(scene.bucket(), record_key("web-8", {start, 0})).has_value());
+    BOOST_TEST(second.alarms().size() == 1U);
+}
+
 BOOST_FIXTURE_TEST_CASE(pairs_that_are_not_good_get_nothing, Fleet) {
     Site site = this->site(vault1);
     mint(start);
@@ -820,6 +892,68 @@ BOOST_FIXTURE_TEST_CASE(what_is_revoked_stays_so_by_a_clock_a_year_ahead, Fleet)
     site.restart();
     site.run(at(start, 600));
     BOOST_TEST(record({start + 3, 0})->revoked);
+}
+
+BOOST_FIXTURE_TEST_CASE(a_revocation_that_cannot_be_remembered_is_not_undone, Fleet) {
+    Site first = site(vault1), second = site(vault2);
+    mint(start);
+    first.run(at(start));
+    second.run(at(start));
+    const KeyId key{start + 1, 0};
+    first.location->revoke({key}, {at(start, 300), 1000}, hours);
+    unsigned failed = 0;
+    second.before_save = [&](const LocationMemory&) {
+        ++failed;
+        throw std::runtime_error("the disk is full");
+    };
+    for (const unsigned second_of_epoch : {60U, 120U, 180U})
+        BOOST_CHECK_THROW(second.run(at(start + 1, second_of_epoch)), std::runtime_error);
+    BOOST_TEST(failed == 3U);
+    second.before_save = nullptr;
+    second.run(at(start + 1, 240));
+    BOOST_TEST(second.remembered().revoked.contains(key));
+    for (const auto* machine : {"web-1", "web-2"}) {
+        const auto frame = *real->get(scene.bucket(), record_key(machine, key));
+        BOOST_TEST(peek_frame(frame, Kind::record, scene.id()).signer == vault1.entry.number);
+        BOOST_TEST(decode_record(body_of(frame)).revoked);
+    }
+}
+
+// One record is enough, also if it came after this vault has looked at them all.
+BOOST_FIXTURE_TEST_CASE(another_s_revocation_that_was_cut_short_keeps_a_machine_from_new_records, Fleet) {
+    Site first = site(vault1), second = site(vault2);
+    mint(start);
+    first.run(at(start));
+    second.run(at(start));
+    const KeyId key{start, 0};
+    const auto is_revoked = [&](const char* machine) {
+        return decode_record(body_of(*real->get(scene.bucket(), record_key(machine, key)))).revoked;
+    };
+    for (unsigned nth = 1; !is_revoked("web-1"); ++nth) {
+        first.engine.fail_at = first.engine.calls + nth;
+        BOOST_CHECK_THROW(first.location->revoke({key}, {at(start, 300), 1000}, hours), EngineError);
+    }
+    BOOST_TEST(!is_revoked("web-2"));
+    scene.offer(web2, start, 99);  // it was booted
+    second.run(at(start, 360));
+    BOOST_TEST(second.remembered().revoked.contains(key));
+    BOOST_TEST(is_revoked("web-2"));
+}
+
+BOOST_FIXTURE_TEST_CASE(what_comes_after_a_revocation_is_revoked_again, Fleet) {
+    Site first = site(vault1);
+    mint(start);
+    first.run(at(start));
+    const KeyId key{start, 0};
+    const auto live = *real->get(scene.bucket(), record_key("web-2", key));
+    first.location->revoke({key}, {at(start, 300), 1000}, hours);
+    const auto revoked = *real->get(scene.bucket(), record_key("web-2", key));
+    first.run(at(start, 360));
+    BOOST_TEST((real->get(scene.bucket(), record_key("web-2", key)) == revoked));
+    // Another vault was making it in that moment.
+    real->put(scene.bucket(), record_key("web-2", key), live);
+    first.run(at(start, 420));
+    BOOST_TEST(decode_record(body_of(*real->get(scene.bucket(), record_key("web-2", key)))).revoked);
 }
 
 BOOST_FIXTURE_TEST_CASE(a_revocation_that_was_cut_short_goes_on, Fleet) {

@@ -31,13 +31,13 @@ struct Fixture {
     }
     State state(KeyId key, std::size_t machine) { return ledger.of(key, machine).state; }
     void found_good(KeyId key, std::size_t machine) {
-        PairId pair{};
-        pair.fill(7);
-        ledger.of(key, machine) = {State::good, pair};
+        RecordLedger::Mark mark{};
+        mark.fill(7);
+        ledger.of(key, machine) = {State::good, mark};
     }
 
     RecordLedger ledger;
-    RecordLedger::Premises premises{1, 1, 100};
+    RecordLedger::Premises premises{1, {1}, 100};
     std::vector<Party> machines = machines_of({"web-2", "web-10", "web-1"});  // not in order of their names
     const KeyId now{100, 0}, next{101, 3};
     std::vector<KeyId> keys{now, next};
@@ -70,7 +70,7 @@ BOOST_FIXTURE_TEST_CASE(what_was_found_holds_while_it_is_there, Fixture) {
     found_good(now, 2);
     BOOST_TEST(!begin({record_key("web-1", now), record_key("web-2", now)}));
     BOOST_TEST((state(now, 2) == State::good));
-    BOOST_TEST(ledger.of(now, 2).pair.front() == 7);
+    BOOST_TEST(ledger.of(now, 2).mark.front() == 7);
     BOOST_TEST((state(now, 0) == State::unread));
 
     // An engine that has lost it may bring back another one.
@@ -78,14 +78,14 @@ BOOST_FIXTURE_TEST_CASE(what_was_found_holds_while_it_is_there, Fixture) {
     BOOST_TEST((state(now, 2) == State::absent));
     begin({record_key("web-1", now)});
     BOOST_TEST((state(now, 2) == State::unread));
-    BOOST_TEST(ledger.of(now, 2).pair.front() == 0);
+    BOOST_TEST(ledger.of(now, 2).mark.front() == 0);
 }
 
 BOOST_FIXTURE_TEST_CASE(with_other_premises_all_is_read_anew, Fixture) {
     const auto names = {record_key("web-1", now)};
     using Premises = RecordLedger::Premises;
-    for (const auto& other : {Premises{2, 1, 100}, Premises{1, 2, 100}, Premises{1, 1, 101}}) {
-        premises = {1, 1, 100};
+    for (const auto& other : {Premises{2, {1}, 100}, Premises{1, {2}, 100}, Premises{1, {1}, 101}}) {
+        premises = {1, {1}, 100};
         begin(names);
         found_good(now, 2);
         premises = other;
@@ -97,7 +97,7 @@ BOOST_FIXTURE_TEST_CASE(with_other_premises_all_is_read_anew, Fixture) {
 BOOST_FIXTURE_TEST_CASE(a_list_of_other_machines_is_another_order, Fixture) {
     begin({record_key("web-1", now)});
     machines = machines_of({"web-0", "web-1", "web-10", "web-2"});
-    premises.machines_serial = 2;
+    premises.machines = {2};
     begin({record_key("web-1", now)});
     BOOST_TEST((state(now, 1) == State::unread));
     BOOST_TEST((state(now, 2) == State::absent));

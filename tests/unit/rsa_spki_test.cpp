@@ -116,3 +116,17 @@ BOOST_AUTO_TEST_CASE(each_element_has_to_be_what_it_is) {
     // A modulus below zero.
     refused(of_modulus + 4, 0x00, 0x80);
 }
+
+BOOST_AUTO_TEST_CASE(an_exponent_that_hides_nothing_is_refused) {
+    for (const std::uint8_t exponent : {0, 1, 2, 3, 4, 5}) {
+        // The last five bytes are the exponent, 02 03 01 00 01, and three sizes count them.
+        auto spki = good();
+        BOOST_REQUIRE(spki.size() == 294U);
+        spki.resize(spki.size() - 5);
+        spki.insert(spki.end(), {0x02, 0x01, exponent});
+        for (const std::size_t size_at : {3U, 22U, 27U})
+            spki[size_at] = static_cast<std::uint8_t>(spki[size_at] - 2);
+        BOOST_REQUIRE(as_openssl_reads(spki) != nullptr);
+        BOOST_TEST(is_taken(spki) == (exponent == 3 || exponent == 5));
+    }
+}
