@@ -36,7 +36,11 @@ constexpr auto between_looks = std::chrono::milliseconds(20);
 /// Whoever leads a bucket that was made just now is not always there yet: the servers may need an election,
 /// which takes them 4 to 9 s.
 constexpr auto between_tries = std::chrono::milliseconds(100);
-constexpr auto patience_for_leader = std::chrono::seconds(12);
+constexpr std::chrono::milliseconds patience_for_leader{10'000};
+/// A run has many calls, and stekd's watchdog is patient for 30 s: once it was in vain, for so long none
+/// waits like that.
+constexpr std::chrono::milliseconds impatience{1000};
+constexpr auto impatient_for = std::chrono::seconds(30);
 
 class NatsWatch final : public Watch {
   public:
@@ -98,7 +102,7 @@ class NatsEngine final : public Engine {
 
   private:
     using Connection = std::shared_ptr<NatsConnection>;
-    enum class Answer : std::uint8_t { stored, taken, no_bucket, no_leader };
+    enum class Answer : std::uint8_t { stored, taken, nobody };
 
     [[nodiscard]] Connection find(const std::string& subject) const noexcept;
     /// Null, too, where it would take several, or one question is better asked alone.
@@ -114,10 +118,10 @@ class NatsEngine final : public Engine {
     [[nodiscard]] std::optional<Stored> look_once(NatsConnection& connection, const std::string& bucket,
                                                   const std::string& key);
     enum class Found : std::uint8_t { none, led, leaderless };
-    [[nodiscard]] Found seek(const std::string& bucket);
+    [[nodiscard]] Found seek(const std::string& bucket, std::chrono::milliseconds limit);
     [[nodiscard]] bool is_there(const std::string& bucket);
     /// False if no answer came: whether it is there is not certain.
-    bool make_bucket(const std::string& bucket);
+    bool make_bucket(const std::string& bucket, std::chrono::milliseconds limit);
     void purge(const std::string& bucket, const std::string& key, std::uint64_t up_to);
     [[nodiscard]] static std::vector<std::string> ask_for_subjects(NatsConnection& connection,
                                                                    const std::string& bucket,
@@ -131,6 +135,7 @@ class NatsEngine final : public Engine {
     /// What was read ahead and not asked for yet, by subject, and when; null: there is none.
     std::map<std::string, std::optional<Stored>> ahead_;
     steady_clock::time_point ahead_since_;
+    steady_clock::time_point impatient_until_;
 };
 
 NatsEngine::NatsEngine(NatsSettings settings)
@@ -201,27 +206,32 @@ NatsEngine::Answer NatsEngine::publish(const std::string& bucket, const std::str
         return Answer::taken;
     there_.erase(bucket);
     if (status == NATS_NO_RESPONDERS)
-        return seek(bucket) == Found::none ? Answer::no_bucket : Answer::no_leader;
+        return Answer::nobody;
     connection->fail("cannot store " + bucket + "/" + key, status);
 }
 
 /// False if it is taken.
 bool NatsEngine::publish_into_bucket(const std::string& bucket, const std::string& key, Bytes value,
                                      std::optional<std::uint64_t> after) {
-    const auto until = steady_clock::now() + patience_for_leader;
+    const auto begun = steady_clock::now();
+    const bool is_patient = begun >= impatient_until_;
+    const auto until = begun + (is_patient ? patience_for_leader : impatience);
+    const auto left = [until] {
+        return std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(until - steady_clock::now()),
+                          impatience, std::chrono::milliseconds(NatsConnection::answer_limit_ms));
+    };
     do {
-        switch (publish(bucket, key, value, after)) {
-            case Answer::stored:
-                return true;
-            case Answer::taken:
-                return false;
-            case Answer::no_bucket:
-                (void)make_bucket(bucket);
-                break;
-            case Answer::no_leader:
-                std::this_thread::sleep_for(between_tries);
+        const auto answer = publish(bucket, key, value, after);
+        if (answer != Answer::nobody) {
+            impatient_until_ = {};
+            return answer == Answer::stored;
         }
+        if (seek(bucket, left()) == Found::none)
+            (void)make_bucket(bucket, left());
+        std::this_thread::sleep_for(between_tries);
     } while (steady_clock::now() < until);
+    if (is_patient)
+        impatient_until_ = steady_clock::now() + impatient_for;
     throw EngineError("cannot store " + bucket + "/" + key + " in " + name() + ": nobody leads the bucket");
 }
 
@@ -455,15 +465,18 @@ std::unique_ptr<Watch> NatsEngine::watch(const std::string& bucket) {
 
 // --- buckets ---
 
-/// Asked once, and once more after each failure. Of a bucket that nobody leads, nobody tells.
-NatsEngine::Found NatsEngine::seek(const std::string& bucket) {
+/// Asked once, and once more after each failure. Of a bucket that nobody leads, nobody may tell.
+NatsEngine::Found NatsEngine::seek(const std::string& bucket, std::chrono::milliseconds limit) {
     if (there_.contains(bucket))
         return Found::led;
     const auto connection = granted(subject::info(bucket), "look for bucket " + bucket);
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = limit.count();
     jsStreamInfo* got = nullptr;
     jsErrCode code{};
     const auto status =
-        js_GetStreamInfo(&got, connection->jetstream(), subject::stream(bucket).c_str(), nullptr, &code);
+        js_GetStreamInfo(&got, connection->jetstream(), subject::stream(bucket).c_str(), &options, &code);
     const Info info(got);
     if (status == NATS_OK) {
         there_.insert(bucket);
@@ -478,13 +491,13 @@ NatsEngine::Found NatsEngine::seek(const std::string& bucket) {
 }
 
 bool NatsEngine::is_there(const std::string& bucket) {
-    const auto found = seek(bucket);
+    const auto found = seek(bucket, std::chrono::milliseconds(NatsConnection::answer_limit_ms));
     if (found == Found::leaderless)
         throw EngineError("cannot look for bucket " + bucket + " in " + name() + ": no answer");
     return found == Found::led;
 }
 
-bool NatsEngine::make_bucket(const std::string& bucket) {
+bool NatsEngine::make_bucket(const std::string& bucket, std::chrono::milliseconds limit) {
     const auto connection = granted(subject::make(bucket), "make bucket " + bucket);
     auto* const jetstream = connection->jetstream();
     const auto name = subject::stream(bucket), values = subject::value(bucket, ">"),
@@ -510,8 +523,11 @@ bool NatsEngine::make_bucket(const std::string& bucket) {
     config.DenyDelete = true;
     config.AllowDirect = true;
     config.RePublish = &republish;
+    jsOptions options;
+    jsOptions_Init(&options);
+    options.Wait = limit.count();
     jsErrCode code{};
-    const auto status = js_AddStream(nullptr, jetstream, &config, nullptr, &code);
+    const auto status = js_AddStream(nullptr, jetstream, &config, &options, &code);
     // Somebody else has made it, with other settings maybe.
     if (status == NATS_OK || code == JSStreamNameExistErr)
         return true;
@@ -536,7 +552,8 @@ void NatsEngine::prepare(const std::vector<std::string>& buckets) {
     for (int i = 0; names && i < names->Count; ++i)
         there.insert(names->List[i]);
     for (const auto& bucket : buckets)
-        if (!there.contains(subject::stream(bucket)) && !make_bucket(bucket))
+        if (!there.contains(subject::stream(bucket)) &&
+            !make_bucket(bucket, std::chrono::milliseconds(NatsConnection::answer_limit_ms)))
             throw EngineError("cannot make bucket " + bucket + " in " + name() + ": no answer");
 }
 

@@ -34,9 +34,10 @@ struct NatsSettings {
 /// moment, also what was erased. The servers must let through messages of max_value bytes and some hundred
 /// more (max_payload).
 ///
-/// A call waits for NatsConnection::answer_limit_ms, and some that take two steps twice; what stores a value
-/// waits 12 s for a bucket's leader; without a connection none waits. Watches end with the connection that
-/// they are of when a renewed certificate replaces it.
+/// A call waits for NatsConnection::answer_limit_ms, and some that take two steps twice. What stores a value
+/// waits for a bucket's leader, which the servers may have to elect, for 10 s and an answer; once that was in
+/// vain, no call does for 30 s. Without a connection none waits. Watches end with the connection that they
+/// are of when a renewed certificate replaces it.
 std::unique_ptr<Engine> make_nats_engine(NatsSettings settings);
 
 }  // namespace stek::fleet

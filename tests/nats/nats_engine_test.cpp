@@ -218,3 +218,41 @@ BOOST_FIXTURE_TEST_CASE(a_name_that_no_party_gives_is_news_and_nothing_is_rememb
     BOOST_TEST(await_news());
     BOOST_TEST(taken_by([&] { BOOST_TEST((ours->get("bucket", "key") == value_of(1, 100))); }) > 0U);
 }
+
+// Of a thousand values that a party stores in a run, with a watchdog behind it.
+BOOST_AUTO_TEST_CASE(without_a_quorum_one_store_waits_and_the_next_ones_do_not) {
+    using Clock = std::chrono::steady_clock;
+    tests::NatsCluster cluster(3, {everything()});
+    const auto engine = connect_to(cluster);
+    engine->put("bucket", "key", value_of(1, 100));
+    cluster.servers.kill(0);
+    cluster.servers.kill(1);
+    const auto time_of = [&](std::string& why) {
+        const auto begun = Clock::now();
+        try {
+            engine->put("bucket", "key", value_of(2, 100));
+            why.clear();
+        } catch (const EngineError& error) {
+            why = error.what();
+        }
+        return Clock::now() - begun;
+    };
+    std::string why;
+    Clock::duration in_vain{};
+    const auto nobody_leads = [&] {
+        in_vain = time_of(why);
+        return why.ends_with("nobody leads the bucket");
+    };
+    BOOST_TEST_REQUIRE(test::eventually(nobody_leads, std::chrono::seconds(60)), why);
+    Clock::duration of_more{};
+    for (int i = 0; i < 4; ++i)
+        of_more += time_of(why);
+    BOOST_TEST(of_more.count() < in_vain.count());
+    BOOST_TEST(why.ends_with("nobody leads the bucket"), why);
+    BOOST_TEST((engine->get("bucket", "key") == value_of(1, 100)));
+
+    cluster.servers.start_all();
+    BOOST_TEST(test::eventually([&] { return (void)time_of(why), why.empty(); }, std::chrono::seconds(60)),
+               why);
+    BOOST_TEST((engine->get("bucket", "key") == value_of(2, 100)));
+}
