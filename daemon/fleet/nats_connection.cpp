@@ -185,13 +185,20 @@ struct NatsConnection::Link {
     natsConnection* connection = nullptr;
     jsCtx* jetstream = nullptr;
     std::vector<std::pair<std::shared_ptr<Bell>, natsSubscription*>> subscriptions;
+    natsSubscription* answers = nullptr;  ///< to all that is asked, many at a time
+    std::vector<natsSubscription*> over;
 
     Link() = default;
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
+    // cnats 3.4 reads on in a subscription that was destroyed meanwhile: its reader has to be gone first.
     ~Link() {
+        natsConnection_Close(connection);
         for (const auto& [bell, subscription] : subscriptions)
             natsSubscription_Destroy(subscription);
+        for (auto* subscription : over)
+            natsSubscription_Destroy(subscription);
+        natsSubscription_Destroy(answers);
         jsCtx_Destroy(jetstream);
         natsConnection_Destroy(connection);
         const std::lock_guard lock(common->mutex);
@@ -263,30 +270,33 @@ jsCtx* NatsConnection::jetstream() {
 
 namespace {
 
-struct EndSubscription {
-    void operator()(natsSubscription* subscription) const noexcept { natsSubscription_Destroy(subscription); }
-};
-using SubscriptionPtr = std::unique_ptr<natsSubscription, EndSubscription>;
-
-/// Which question an answer is to: the last token of the subject that it came on.
-std::size_t number_of(natsMsg* answer) noexcept {
-    const std::string_view subject = natsMsg_GetSubject(answer);
+/// Which question an answer is to, by the subject that it came on. Nothing for an answer that is late: to
+/// what was asked before.
+std::optional<std::size_t> number_of(natsMsg* answer, const std::string& inbox) noexcept {
+    std::string_view subject = natsMsg_GetSubject(answer);
+    if (!subject.starts_with(inbox))
+        return {};
+    subject.remove_prefix(inbox.size());
     std::size_t number = 0;
-    std::from_chars(subject.data() + subject.rfind('.') + 1, subject.data() + subject.size(), number);
-    return number;
+    const auto end = subject.data() + subject.size();
+    const auto read = std::from_chars(subject.data(), end, number);
+    return read.ec == std::errc{} && read.ptr == end ? std::optional(number) : std::nullopt;
 }
 
 /// False when they do not come any more.
-bool take_answers(natsSubscription* inbox, std::size_t count, std::vector<NatsMessage>& answers) {
+bool take_answers(natsSubscription* from, const std::string& inbox, std::size_t count,
+                  std::vector<NatsMessage>& answers) {
     const auto until = steady_clock::now() + std::chrono::milliseconds(NatsConnection::answer_limit_ms);
-    for (std::size_t i = 0; i < count; ++i) {
+    while (count > 0) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - steady_clock::now());
         natsMsg* got = nullptr;
-        if (left.count() <= 0 || natsSubscription_NextMsg(&got, inbox, left.count()) != NATS_OK)
+        if (left.count() <= 0 || natsSubscription_NextMsg(&got, from, left.count()) != NATS_OK)
             return false;
         NatsMessage answer(got);
-        if (const auto number = number_of(got); number < answers.size())
-            answers[number] = std::move(answer);
+        if (const auto number = number_of(got, inbox); number && *number < answers.size()) {
+            answers[*number] = std::move(answer);
+            --count;
+        }
     }
     return true;
 }
@@ -295,10 +305,11 @@ bool take_answers(natsSubscription* inbox, std::size_t count, std::vector<NatsMe
 
 std::vector<NatsMessage> NatsConnection::ask(const std::vector<Question>& questions) {
     (void)jetstream();
-    const auto inbox = access_.inbox + ".all." + std::to_string(++asked_) + ".";
-    natsSubscription* made = nullptr;
-    must(natsConnection_SubscribeSync(&made, link_->connection, (inbox + "*").c_str()), "subscribe");
-    const SubscriptionPtr subscription(made);
+    const auto all = access_.inbox + ".all.";
+    if (link_->answers == nullptr)
+        must(natsConnection_SubscribeSync(&link_->answers, link_->connection, (all + "*.*").c_str()),
+             "subscribe");
+    const auto inbox = all + std::to_string(++asked_) + ".";
     std::vector<NatsMessage> answers(questions.size());
     for (std::size_t begin = 0; begin < questions.size(); begin += lot) {
         const auto end = std::min(begin + lot, questions.size());
@@ -307,7 +318,7 @@ std::vector<NatsMessage> NatsConnection::ask(const std::vector<Question>& questi
                      link_->connection, questions[i].subject.c_str(), (inbox + std::to_string(i)).c_str(),
                      questions[i].payload.data(), static_cast<int>(questions[i].payload.size())),
                  "ask");
-        if (!take_answers(made, end - begin, answers)) {
+        if (!take_answers(link_->answers, inbox, end - begin, answers)) {
             note_trouble();
             break;
         }
@@ -325,6 +336,7 @@ std::string NatsConnection::why_not() const {
 std::shared_ptr<Bell> NatsConnection::listen(const std::vector<std::string>& subjects) {
     (void)jetstream();
     auto bell = std::make_shared<Bell>();
+    link_->over.reserve(link_->over.size() + link_->subscriptions.size() + subjects.size());  // for drop()
     for (const auto& subject : subjects) {
         auto closure = std::make_unique<std::shared_ptr<Bell>>(bell);
         natsSubscription* subscription = nullptr;
@@ -351,8 +363,10 @@ void NatsConnection::drop(const std::shared_ptr<Bell>& bell) noexcept {
     if (!link_)
         return;
     std::erase_if(link_->subscriptions, [&](const auto& held) {
-        if (held.first == bell)
-            natsSubscription_Destroy(held.second);
+        if (held.first == bell) {
+            natsSubscription_Unsubscribe(held.second);
+            link_->over.push_back(held.second);
+        }
         return held.first == bell;
     });
     const std::lock_guard lock(link_->common->mutex);

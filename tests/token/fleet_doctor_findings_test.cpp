@@ -2,6 +2,7 @@
 // command, and then it is gone.
 #define BOOST_TEST_MODULE fleet_doctor_findings
 #include "fleet_patients.hpp"
+#include "provider/key_ring.hpp"
 
 namespace fs = std::filesystem;
 using namespace stek::tests;
@@ -127,6 +128,13 @@ BOOST_FIXTURE_TEST_CASE(a_machine_without_its_ring_and_a_reader_without_its_righ
     const auto doctor_m1 = doctor_of("m1");
     BOOST_REQUIRE(
         eventually([&] { return doctor_m1().find("ok", "key ring", "it can seal for").has_value(); }, 60s));
+    // It is written once more for each epoch that is prepared, three of them, and has its rights each time.
+    BOOST_REQUIRE(eventually(
+        [&] {
+            const auto ring = stek::read_ring_file(keyring("m1"));
+            return ring != nullptr && ring->records.size() == 4;
+        },
+        60s));
     is_well(doctor_m1(), {"reader www-data"});
     test::type("setfacl -b " + keyring("m1"));
     test::heals(doctor_m1, "error", "reader www-data", "cannot read the key ring");
