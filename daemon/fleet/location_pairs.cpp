@@ -6,8 +6,8 @@
 
 namespace stek::fleet {
 
-void OfferedPairs::begin_run(std::uint64_t first_epoch) {
-    if (const auto list = sha256_of(desk_->lists.machines_frame()); list != list_) {
+void OfferedPairs::begin_run(const Digest& list, std::uint64_t first_epoch) {
+    if (list != list_) {
         judged_.clear();
         list_ = list;
     }

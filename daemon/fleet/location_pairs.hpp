@@ -19,8 +19,9 @@ class OfferedPairs {
   public:
     explicit OfferedPairs(LocationDesk& desk) : desk_(&desk) {}
 
-    /// `first_epoch`: of the pairs that machines offer now. Throws EngineError.
-    void begin_run(std::uint64_t first_epoch);
+    /// `list`: the hash of the list's frame. `first_epoch`: of the pairs that machines offer now. Throws
+    /// EngineError.
+    void begin_run(const Digest& list, std::uint64_t first_epoch);
     /// other_than() for each will follow. Throws EngineError.
     void read_ahead(std::span<const ListedMachine> machines, std::uint64_t first_epoch);
     /// The machine's pair for epochs from `first_epoch` on. Nothing if there is none that is good (which is
@@ -37,7 +38,7 @@ class OfferedPairs {
     [[nodiscard]] MachinePair open(Bytes frame, const Party& machine, std::uint64_t first_epoch) const;
 
     LocationDesk* desk_;
-    Digest list_{};  ///< of the list's frame that these were judged by, and have their places from
+    Digest list_{};  ///< that these were judged by, and have their places from
     std::map<std::uint64_t, std::vector<Judged>> judged_;  ///< by epoch and machine
 };
 

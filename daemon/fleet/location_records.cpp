@@ -18,10 +18,6 @@ constexpr std::size_t derived_together = 64;
 
 using State = RecordLedger::State;
 
-std::uint64_t serial_of(const PartyList* list) noexcept {
-    return list != nullptr ? list->serial : 0;
-}
-
 }  // namespace
 
 void RecordDesk::serve(std::int64_t now, const daemon::Policy& policy) {
@@ -53,13 +49,14 @@ void RecordDesk::begin_run(const std::vector<Work>& works, std::int64_t now, con
     auto keys = revoked(now, policy);
     for (const auto& work : works)
         keys.insert(work.key);
-    const PartyList* list = desk_->lists.machines();
-    if (ledger_.begin_run(
-            {serial_of(desk_->lists.fleet()), sha256_of(desk_->lists.machines_frame()), policy.epoch_at(now)},
-            list != nullptr ? std::span(list->parties) : std::span<const Party>(),
-            std::vector(keys.begin(), keys.end()), desk_->engine.list(desk_->bucket(), all_records)))
+    const PartyList *fleet = desk_->lists.fleet(), *machines = desk_->lists.machines();
+    const auto list = sha256_of(desk_->lists.machines_frame());
+    if (ledger_.begin_run({fleet != nullptr ? fleet->serial : 0, list, policy.epoch_at(now)},
+                          machines != nullptr ? std::span(machines->parties) : std::span<const Party>(),
+                          std::vector(keys.begin(), keys.end()),
+                          desk_->engine.list(desk_->bucket(), all_records)))
         names_.clear();
-    pairs_.begin_run(first_epoch_of_pair(policy.epoch_at(now), policy));
+    pairs_.begin_run(list, first_epoch_of_pair(policy.epoch_at(now), policy));
     machines_ = active().size();
 }
 
